@@ -3,7 +3,6 @@
 
 #include <weakly/core/config.hpp>
 
-#include <bit>
 #include <cstdint>
 #include <type_traits>
 
@@ -11,8 +10,9 @@ namespace weakly::inline v0 {
 
 namespace detail {
 
-WEAKLY_HD constexpr std::uint32_t float_bits(float x) { return std::bit_cast<std::uint32_t>(x); }
-WEAKLY_HD constexpr float bits_float(std::uint32_t b) { return std::bit_cast<float>(b); }
+// The builtin, because nvcc takes std::bit_cast for a host function.
+WEAKLY_HD constexpr std::uint32_t float_bits(float x) { return __builtin_bit_cast(std::uint32_t, x); }
+WEAKLY_HD constexpr float bits_float(std::uint32_t b) { return __builtin_bit_cast(float, b); }
 
 WEAKLY_HD constexpr float half_to_float(std::uint16_t h) {
   const std::uint32_t sign = std::uint32_t(h & 0x8000u) << 16;

@@ -15,7 +15,7 @@ struct alignas(16) pack {
   static_assert(sizeof(T) <= 16 && 16 % sizeof(T) == 0, "pack<T> holds a whole number of elements in 16 bytes");
   static constexpr int size = int(16 / sizeof(T));
 
-  T element[size];
+  T element[16 / sizeof(T)];
 
   WEAKLY_HD constexpr T& operator[](int i) { return element[i]; }
   WEAKLY_HD constexpr const T& operator[](int i) const { return element[i]; }

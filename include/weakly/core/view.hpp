@@ -5,8 +5,8 @@
 #include <weakly/core/error.hpp>
 #include <weakly/core/half.hpp>
 
+#include <concepts>
 #include <cstddef>
-#include <iterator>
 #include <ranges>
 #include <string>
 #include <string_view>
@@ -38,7 +38,7 @@ class tensor_view {
   WEAKLY_HD constexpr tensor_view() : data_(nullptr), extent_{}, stride_{} {}
 
   /// Row-major: the last axis is contiguous.
-  WEAKLY_HD constexpr tensor_view(T* data, const index_t (&extent)[Rank]) : data_(data), extent_{}, stride_{} {
+  WEAKLY_HD constexpr tensor_view(T* data, const index_t (&extent)[std::size_t(Rank)]) : data_(data), extent_{}, stride_{} {
     index_t step = 1;
     for (int a = Rank - 1; a >= 0; --a) {
       extent_[a] = extent[a];
@@ -47,7 +47,7 @@ class tensor_view {
     }
   }
 
-  WEAKLY_HD constexpr tensor_view(T* data, const index_t (&extent)[Rank], const index_t (&stride)[Rank])
+  WEAKLY_HD constexpr tensor_view(T* data, const index_t (&extent)[std::size_t(Rank)], const index_t (&stride)[std::size_t(Rank)])
       : data_(data), extent_{}, stride_{} {
     for (int a = 0; a < Rank; ++a) {
       extent_[a] = extent[a];
@@ -87,8 +87,8 @@ class tensor_view {
 
  private:
   T* data_;
-  index_t extent_[Rank];
-  index_t stride_[Rank];
+  index_t extent_[std::size_t(Rank)];
+  index_t stride_[std::size_t(Rank)];
 };
 
 template <class T, class Space = host_memory>
@@ -176,23 +176,23 @@ constexpr auto view(X&& x) {
 }
 
 /// n contiguous elements at `data`.
-template <class T>
-constexpr tensor_view<T, 1> view(T* data, std::type_identity_t<index_t> n) {
-  return tensor_view<T, 1>(data, {n});
+template <class T, std::integral N>
+constexpr tensor_view<T, 1> view(T* data, N n) {
+  return tensor_view<T, 1>(data, {static_cast<index_t>(n)});
 }
 
 /// A row-major rows x columns matrix at `data`.
-template <class T>
-constexpr tensor_view<T, 2> view(T* data, std::type_identity_t<index_t> rows, std::type_identity_t<index_t> columns) {
-  return tensor_view<T, 2>(data, {rows, columns});
+template <class T, std::integral Rows, std::integral Columns>
+constexpr tensor_view<T, 2> view(T* data, Rows rows, Columns columns) {
+  return tensor_view<T, 2>(data, {static_cast<index_t>(rows), static_cast<index_t>(columns)});
 }
 
 /// A matrix at `data` whose element (i, j) lies at data[i * row_stride + j * column_stride]; strides count elements.
-template <class T>
-constexpr tensor_view<T, 2> view(T* data, std::type_identity_t<index_t> rows, std::type_identity_t<index_t> columns,
-                                 std::type_identity_t<index_t> row_stride,
-                                 std::type_identity_t<index_t> column_stride) {
-  return tensor_view<T, 2>(data, {rows, columns}, {row_stride, column_stride});
+template <class T, std::integral Rows, std::integral Columns, std::integral RowStride, std::integral ColumnStride>
+constexpr tensor_view<T, 2> view(T* data, Rows rows, Columns columns, RowStride row_stride,
+                                 ColumnStride column_stride) {
+  return tensor_view<T, 2>(data, {static_cast<index_t>(rows), static_cast<index_t>(columns)},
+                           {static_cast<index_t>(row_stride), static_cast<index_t>(column_stride)});
 }
 
 /// The view of a type whose rank or element type is known only at run time, e.g. as_view<float, 2>(tensor).
