@@ -109,20 +109,27 @@ std::string refusal(Stored value) {
   }
 }
 
-template <std::size_t Size>
-void swap_elements(std::span<std::byte> bytes) {
-  for (std::size_t at = 0; at + Size <= bytes.size(); at += Size) {
-    std::array<std::byte, Size> element;
-    std::memcpy(element.data(), bytes.data() + at, Size);
-    std::reverse(element.begin(), element.end());
-    std::memcpy(bytes.data() + at, element.data(), Size);
+/// Reverses the bytes of each element. Loads and stores of an unsigned integer compile to one byte swap, a reversed
+/// array does not.
+template <std::unsigned_integral Word>
+void swap_words(std::span<std::byte> bytes) {
+  for (std::size_t at = 0; at + sizeof(Word) <= bytes.size(); at += sizeof(Word)) {
+    Word word = 0;
+    std::memcpy(&word, bytes.data() + at, sizeof word);
+    if constexpr (sizeof(Word) == 2)
+      word = __builtin_bswap16(word);
+    else if constexpr (sizeof(Word) == 4)
+      word = __builtin_bswap32(word);
+    else
+      word = __builtin_bswap64(word);
+    std::memcpy(bytes.data() + at, &word, sizeof word);
   }
 }
 
 inline void swap_elements(std::span<std::byte> bytes, std::int64_t size) {
-  if (size == 2) swap_elements<2>(bytes);
-  if (size == 4) swap_elements<4>(bytes);
-  if (size == 8) swap_elements<8>(bytes);
+  if (size == 2) swap_words<std::uint16_t>(bytes);
+  if (size == 4) swap_words<std::uint32_t>(bytes);
+  if (size == 8) swap_words<std::uint64_t>(bytes);
 }
 
 template <class Stored>
