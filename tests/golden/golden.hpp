@@ -2,6 +2,7 @@
 #pragma once
 
 #include "npy_array.hpp"
+#include "support.hpp"
 
 #include <nlohmann/json.hpp>
 
@@ -12,7 +13,6 @@
 #include <limits>
 #include <map>
 #include <optional>
-#include <stdexcept>
 #include <string>
 #include <utility>
 #include <vector>
@@ -95,15 +95,17 @@ struct multi_label {
   std::optional<double> health;
 };
 
-inline std::filesystem::path directory() { return std::filesystem::path(__FILE__).parent_path(); }
+inline std::filesystem::path directory() { return support::source_dir() / "tests" / "golden"; }
 
 inline nlohmann::json read_json(const std::filesystem::path& path) {
   std::ifstream file(path);
-  if (!file) throw std::runtime_error("cannot read " + path.string());
-  return nlohmann::json::parse(file);
+  if (!file) detail::stop("cannot read " + path.string());
+  nlohmann::json parsed = nlohmann::json::parse(file, nullptr, false);
+  if (parsed.is_discarded()) detail::stop(path.string() + " is not JSON");
+  return parsed;
 }
 
-/// Names of the stored cases of one kind: "single_label", "multi_label" or "formulas", in order of name.
+/// Names of the stored cases of one kind, "single_label", "multi_label" or "formulas", in alphabetical order.
 inline std::vector<std::string> case_names(const std::string& kind) {
   std::vector<std::string> names;
   for (const auto& entry : std::filesystem::directory_iterator(directory()))

@@ -4,23 +4,13 @@
 #include "golden.hpp"
 #include "npy_array.hpp"
 
-#include <cstdlib>
 #include <filesystem>
-#include <optional>
 #include <string>
 #include <utility>
 
 namespace golden {
 
-/// Where the reference data set lies: the environment variable WEAKLY_REFERENCE_DATA. It has no licence that would let
-/// it be copied here, so tests that read it are skipped, and say so, where the variable is not set.
-inline std::optional<std::filesystem::path> reference_directory(const std::string& part) {
-  const char* root = std::getenv("WEAKLY_REFERENCE_DATA");
-  if (root == nullptr || *root == '\0') return std::nullopt;
-  return std::filesystem::path(root) / part;
-}
-
-/// One folder of the reference data: arrays by name, expected.json as it is.
+/// One folder of the reference data (support::reference_data): arrays by name, expected.json as it is.
 class reference_case {
  public:
   explicit reference_case(std::filesystem::path folder) : folder_(std::move(folder)) {}
