@@ -46,10 +46,7 @@ inline std::string to_text(double x) {
   return buffer;
 }
 template <class T>
-  requires std::is_integral_v<T>
-std::string to_text(T x) {
-  return std::to_string(x);
-}
+  requires std::is_integral_v<T> std::string to_text(T x) { return std::to_string(x); }
 
 /// Throws Error with the parts joined; without exceptions prints the same message and aborts.
 template <class Error, class... Parts>

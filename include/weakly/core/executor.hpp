@@ -23,7 +23,9 @@ struct task_archetype {
 /// when all have returned. An exception from f reaches the caller of ex. Whatever an algorithm computes does not depend
 /// on the order, the number of threads, or which executor it was given.
 template <class Exec>
-concept executor = requires(Exec& ex, index_t n, const detail::task_archetype& f) { ex(n, f); };
+concept executor = requires(Exec& ex, index_t n, const detail::task_archetype& f) {
+  ex(n, f);
+};
 
 /// The calling thread, in order.
 struct sequential {
@@ -35,7 +37,8 @@ struct sequential {
 inline constexpr sequential seq;
 
 /// How n rows of k columns are cut into chunks: a function of n and k alone, so that partial results and their order do
-/// not depend on the number of threads. A chunk is about 64 Ki elements, and a multiple of 64 rows where it has so many.
+/// not depend on the number of threads. A chunk is about 64 Ki elements, and a multiple of 64 rows where it has so
+/// many.
 class row_chunks {
  public:
   WEAKLY_HD constexpr explicit row_chunks(index_t rows, index_t columns = 64) : rows_(rows), chunk_rows_(1) {

@@ -38,7 +38,8 @@ class tensor_view {
   WEAKLY_HD constexpr tensor_view() : data_(nullptr), extent_{}, stride_{} {}
 
   /// Row-major: the last axis is contiguous.
-  WEAKLY_HD constexpr tensor_view(T* data, const index_t (&extent)[std::size_t(Rank)]) : data_(data), extent_{}, stride_{} {
+  WEAKLY_HD constexpr tensor_view(T* data, const index_t (&extent)[std::size_t(Rank)])
+      : data_(data), extent_{}, stride_{} {
     index_t step = 1;
     for (int a = Rank - 1; a >= 0; --a) {
       extent_[a] = extent[a];
@@ -47,7 +48,8 @@ class tensor_view {
     }
   }
 
-  WEAKLY_HD constexpr tensor_view(T* data, const index_t (&extent)[std::size_t(Rank)], const index_t (&stride)[std::size_t(Rank)])
+  WEAKLY_HD constexpr tensor_view(T* data, const index_t (&extent)[std::size_t(Rank)],
+                                  const index_t (&stride)[std::size_t(Rank)])
       : data_(data), extent_{}, stride_{} {
     for (int a = 0; a < Rank; ++a) {
       extent_[a] = extent[a];
@@ -124,8 +126,12 @@ namespace detail {
 // data() and size() alone prove nothing: an Eigen sub-row has both and is not contiguous, an xtensor matrix is a
 // contiguous range and not a vector. Whatever knows more than one axis must be adapted by name.
 template <class X>
-concept knows_axes = requires(const X& x) { x.rows(); } || requires(const X& x) { x.shape(); } ||
-                     requires(const X& x) { x.rank(); } || requires(const X& x) { x.extents(); };
+concept knows_axes = requires(const X& x) {
+  x.rows();
+}
+|| requires(const X& x) { x.shape(); }
+|| requires(const X& x) { x.rank(); }
+|| requires(const X& x) { x.extents(); };
 
 template <class X>
 concept plain_range = std::ranges::contiguous_range<X> && std::ranges::sized_range<X> && !knows_axes<X> &&
@@ -153,7 +159,9 @@ struct adapt<X> {
 namespace detail {
 
 template <class X>
-concept adapted = requires(X& x) { adapt<std::remove_const_t<X>>::view(x); };
+concept adapted = requires(X& x) {
+  adapt<std::remove_const_t<X>>::view(x);
+};
 
 template <class X>
 inline constexpr bool is_tensor_view = false;
@@ -165,15 +173,13 @@ inline constexpr bool is_tensor_view<tensor_view<T, Rank, Space>> = true;
 /// Types that `view` takes: adapted ones, unless a temporary would take its elements with it.
 template <class X>
 concept viewable = detail::adapted<std::remove_reference_t<X>> &&
-                   (std::is_lvalue_reference_v<X> || !adapt<std::remove_cvref_t<X>>::owns);
+    (std::is_lvalue_reference_v<X> || !adapt<std::remove_cvref_t<X>>::owns);
 
 /// The tensor_view over the memory of `x`: no element is copied, and `x` must outlive the view.
 /// Does not compile for a temporary that owns its elements, nor for an expression that has none.
 template <class X>
   requires viewable<X>
-constexpr auto view(X&& x) {
-  return adapt<std::remove_cvref_t<X>>::view(static_cast<std::remove_reference_t<X>&>(x));
-}
+constexpr auto view(X&& x) { return adapt<std::remove_cvref_t<X>>::view(static_cast<std::remove_reference_t<X>&>(x)); }
 
 /// n contiguous elements at `data`.
 template <class T, std::integral N>
@@ -199,9 +205,7 @@ constexpr tensor_view<T, 2> view(T* data, Rows rows, Columns columns, RowStride 
 /// Throws shape_error where the rank, value_error where the element type is another.
 template <class T, int Rank, class X>
   requires requires(X& x) { adapt<std::remove_cvref_t<X>>::template view_as<T, Rank>(x); }
-constexpr auto as_view(X& x) {
-  return adapt<std::remove_cvref_t<X>>::template view_as<T, Rank>(x);
-}
+constexpr auto as_view(X& x) { return adapt<std::remove_cvref_t<X>>::template view_as<T, Rank>(x); }
 
 /// The type of view(x) for an argument deduced as X.
 template <class X>
@@ -223,8 +227,7 @@ concept writable = viewable<X> && !std::is_const_v<typename view_t<X>::element_t
 
 /// Arguments whose memory the host may touch.
 template <class X>
-concept on_host =
-    detail::readable<X> && std::is_same_v<typename detail::input_view_t<X>::memory_space, host_memory>;
+concept on_host = detail::readable<X> && std::is_same_v<typename detail::input_view_t<X>::memory_space, host_memory>;
 
 template <class X>
 concept readable_vector = detail::readable<X> && detail::input_view_t<X>::rank == 1;
@@ -239,19 +242,17 @@ concept writable_matrix = detail::writable<X> && view_t<X>::rank == 2;
 
 /// n labels: host integers of any width, signed or not.
 template <class X>
-concept label_vector = readable_vector<X> && on_host<X> &&
-                       std::is_integral_v<typename detail::input_view_t<X>::value_type> &&
-                       !std::is_same_v<typename detail::input_view_t<X>::value_type, bool>;
+concept label_vector =
+    readable_vector<X> && on_host<X> && std::is_integral_v<typename detail::input_view_t<X>::value_type> &&
+    !std::is_same_v<typename detail::input_view_t<X>::value_type, bool>;
 
 /// An n x k matrix of numbers on the host: float, double, half or bfloat16.
 template <class X>
-concept real_matrix =
-    readable_matrix<X> && on_host<X> && is_real_v<typename detail::input_view_t<X>::value_type>;
+concept real_matrix = readable_matrix<X> && on_host<X> && is_real_v<typename detail::input_view_t<X>::value_type>;
 
 /// A vector of numbers on the host: float, double, half or bfloat16.
 template <class X>
-concept real_vector =
-    readable_vector<X> && on_host<X> && is_real_v<typename detail::input_view_t<X>::value_type>;
+concept real_vector = readable_vector<X> && on_host<X> && is_real_v<typename detail::input_view_t<X>::value_type>;
 
 namespace detail {
 
@@ -286,9 +287,9 @@ constexpr bool rows_are_contiguous(const tensor_view<T, 2, Space>& v) {
 
 }  // namespace detail
 
-/// A tensor [..., k] as a matrix of rows x k, without a copy: an n-dimensional batch becomes a list of rows in row-major
-/// order of its leading axes. A vector becomes one row.
-/// Throws shape_error, naming the axis, where the strides do not allow it. O(rank).
+/// A tensor [..., k] as a matrix of rows x k, without a copy: an n-dimensional batch becomes a list of rows in
+/// row-major order of its leading axes. A vector becomes one row. Throws shape_error, naming the axis, where the
+/// strides do not allow it. O(rank).
 template <class T, int Rank, class Space>
 constexpr tensor_view<T, 2, Space> as_rows(const tensor_view<T, Rank, Space>& v) {
   index_t rows = 1;

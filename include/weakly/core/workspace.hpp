@@ -11,7 +11,8 @@
 
 namespace weakly::inline v0 {
 
-/// Bytes that `count` elements of T take in a workspace, alignment included: what the `<function>_scratch` functions add up.
+/// Bytes that `count` elements of T take in a workspace, alignment included: what the `<function>_scratch` functions
+/// add up.
 template <class T>
 WEAKLY_HD constexpr std::size_t scratch_bytes(index_t count) {
   constexpr std::size_t line = 64;
@@ -29,19 +30,18 @@ class workspace {
   /// `count` elements of T, uninitialised, aligned to a 64-byte line. `what` names function and array.
   /// Throws workspace_error, with both sizes, when too little is left.
   template <class T>
-    requires std::is_trivially_copyable_v<T>
-  std::span<T> take(const char* what, index_t count) {
-    constexpr std::size_t line = 64;
-    const std::size_t skip = (line - reinterpret_cast<std::uintptr_t>(begin_) % line) % line;
-    const std::size_t bytes = static_cast<std::size_t>(count) * sizeof(T);
-    if (count < 0 || left_ < skip || left_ - skip < bytes)
-      detail::fail<workspace_error>(what, " needs ", skip + bytes, " bytes of workspace, ", left_,
-                                    " are left; size it with the function's _scratch function");
-    T* const first = reinterpret_cast<T*>(begin_ + skip);
-    begin_ += skip + bytes;
-    left_ -= skip + bytes;
-    return {first, static_cast<std::size_t>(count)};
-  }
+    requires std::is_trivially_copyable_v<T> std::span<T> take(const char* what, index_t count) {
+      constexpr std::size_t line = 64;
+      const std::size_t skip = (line - reinterpret_cast<std::uintptr_t>(begin_) % line) % line;
+      const std::size_t bytes = static_cast<std::size_t>(count) * sizeof(T);
+      if (count < 0 || left_ < skip || left_ - skip < bytes)
+        detail::fail<workspace_error>(what, " needs ", skip + bytes, " bytes of workspace, ", left_,
+                                      " are left; size it with the function's _scratch function");
+      T* const first = reinterpret_cast<T*>(begin_ + skip);
+      begin_ += skip + bytes;
+      left_ -= skip + bytes;
+      return {first, static_cast<std::size_t>(count)};
+    }
 
  private:
   std::byte* begin_;

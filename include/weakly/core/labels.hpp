@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <weakly/core/config.hpp>
+#include <weakly/core/error.hpp>
+#include <weakly/core/view.hpp>
+
+#include <cstdint>
+#include <string_view>
+
+namespace weakly::inline v0::detail {
+
+/// Whether a label may index k columns. The conversion sign-extends, so a negative label of any width is out of range.
+template <class Label>
+WEAKLY_HD constexpr bool is_label(Label label, index_t k) {
+  return static_cast<std::uint64_t>(label) < static_cast<std::uint64_t>(k);
+}
+
+/// Throws label_error with the first label outside [0, k), before anything was indexed with it. O(n), no allocation.
+template <class Label>
+void require_labels(std::string_view function, const vector_view<const Label>& labels, index_t k) {
+  const index_t n = labels.extent(0);
+  constexpr index_t block = 4096;
+  for (index_t first = 0; first < n; first += block) {
+    const index_t last = n - first < block ? n : first + block;
+    bool all = true;
+    if (labels.stride(0) == 1) {
+      const Label* const label = labels.data();
+      for (index_t i = first; i < last; ++i) all &= is_label(label[i], k);
+    } else {
+      for (index_t i = first; i < last; ++i) all &= is_label(labels(i), k);
+    }
+    if (all) continue;
+    for (index_t i = first; i < last; ++i)
+      if (!is_label(labels(i), k))
+        fail<label_error>(function, ": label ", labels(i), " of row ", i, " is outside [0, ", k,
+                          "); labels number the columns of the probabilities from 0");
+  }
+}
+
+}  // namespace weakly::inline v0::detail

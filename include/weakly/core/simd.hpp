@@ -1,0 +1,6 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <weakly/core/simd/batch.hpp>
+#include <weakly/core/simd/memory.hpp>
+#include <weakly/core/simd/reduce.hpp>

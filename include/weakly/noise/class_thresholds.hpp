@@ -1,0 +1,213 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <weakly/core/error.hpp>
+#include <weakly/core/exact_sum.hpp>
+#include <weakly/core/executor.hpp>
+#include <weakly/core/half.hpp>
+#include <weakly/core/labels.hpp>
+#include <weakly/core/view.hpp>
+
+#include <algorithm>
+#include <cstddef>
+#include <limits>
+#include <span>
+#include <vector>
+
+namespace weakly::inline v0 {
+
+namespace detail {
+
+inline constexpr double least_threshold = 2e-6;
+
+/// Whether an entry may count as a probability: finite and near [0, 1]; the checks in check/ are stricter.
+template <class T>
+constexpr bool plausible_probability(T p) {
+  return p >= T(-1) && p <= T(2);
+}
+
+// What one chunk found about one class, in a form whose addition does not depend on order.
+struct class_sum {
+  std::int64_t rows = 0;
+  exact_sum probability;
+};
+
+}  // namespace detail
+
+/// Mean probability of its own label over the rows of each class: how confident the model is when it is right.
+///
+///     t(c) = max( mean over { i : label(i) = c } of prob(i, c), 2e-6 ),    +infinity for a class without rows
+///
+/// The sums are exact (core/exact_sum.hpp) and the mean is rounded once, so the thresholds are the same bits whatever
+/// the order of the rows, the sizes of the batches, the tree of merges, the executor and the memory layout. State: five
+/// integers a class, in one flat buffer that merges by addition. Allocates at construction only. Source: Northcutt,
+/// Jiang, Chuang, "Confident Learning", JAIR 70 (2021), eq. 2.
+class class_threshold_estimator {
+ public:
+  /// For k classes. Throws option_error when k < 1.
+  explicit class_threshold_estimator(index_t k) : classes_(k) {
+    if (k < 1) detail::fail<option_error>("class_threshold_estimator: k = ", k, " classes; give at least one");
+    state_.resize(static_cast<std::size_t>(parts * k));
+  }
+
+  index_t classes() const { return classes_; }
+
+  /// Adds a batch.
+  ///
+  /// labels  n       integers in [0, k)
+  /// prob    n x k   probabilities, rows summing to one; only prob(i, labels(i)) is read
+  ///
+  /// A row whose entry is NaN or outside [-1, 2] is left out of mean and count and reported by `rejected`.
+  /// Throws shape_error, or label_error for a label outside [0, k), before anything is added. O(n + k).
+  template <executor Exec, label_vector Labels, real_matrix Prob>
+  void add(Exec&& ex, const Labels& labels, const Prob& prob) {
+    using Label = typename view_t<const Labels&>::value_type;
+    using T = typename view_t<const Prob&>::value_type;
+    const vector_view<const Label> y = view(labels);
+    const matrix_view<const T> p = view(prob);
+    detail::require_extent("class_threshold_estimator::add: prob", p, 0, y.extent(0));
+    detail::require_extent("class_threshold_estimator::add: prob", p, 1, classes_);
+    detail::require_labels("class_threshold_estimator::add", y, classes_);
+
+    detail::shared_status rejected;
+    // Only one entry of a row is touched, so a chunk is counted in rows.
+    for_row_chunks(ex, y.extent(0), 8, [&](index_t first, index_t last) {
+      rejected.merge(classes_ <= small ? add_small<Label, T>(y, p, first, last)
+                                       : add_large<Label, T>(y, p, first, last));
+    });
+    normalise();
+    status bad = rejected.load();
+    if (!bad.ok()) bad.first_bad_row += rows_;
+    rejected_.merge(bad);
+    rows_ += y.extent(0);
+  }
+  template <label_vector Labels, real_matrix Prob>
+  void add(const Labels& labels, const Prob& prob) {
+    add(seq, labels, prob);
+  }
+
+  /// Adds what `other` has seen, as if its batches had been added here. Throws shape_error when k differs. O(k).
+  void merge(const class_threshold_estimator& other) {
+    if (other.classes_ != classes_)
+      detail::fail<shape_error>("class_threshold_estimator::merge: ", classes_, " and ", other.classes_, " classes");
+    for (std::size_t i = 0; i < state_.size(); ++i) state_[i] += other.state_[i];
+    normalise();
+    status bad = other.rejected_;
+    if (!bad.ok()) bad.first_bad_row += rows_;
+    rejected_.merge(bad);
+    rows_ += other.rows_;
+  }
+
+  /// The thresholds, one a class. O(k).
+  std::vector<double> finish() const {
+    std::vector<double> threshold(static_cast<std::size_t>(classes_));
+    for (index_t c = 0; c < classes_; ++c) {
+      const std::int64_t rows = part(0)[c];
+      const detail::exact_sum sum{part(1)[c], part(2)[c], part(3)[c], part(4)[c]};
+      threshold[static_cast<std::size_t>(c)] =
+          rows == 0 ? std::numeric_limits<double>::infinity() : std::max(sum.mean(rows), detail::least_threshold);
+    }
+    return threshold;
+  }
+
+  /// Rows added to each class, rejected ones left out.
+  std::span<const std::int64_t> label_counts() const { return {part(0), static_cast<std::size_t>(classes_)}; }
+
+  /// Rows left out, and the first of them, counted from the first row ever added (or merged, in the order of merging).
+  status rejected() const { return rejected_; }
+
+  /// The numbers that merging adds: k row counts, then the k whole, high, middle and low parts of the sums.
+  /// Up to 2^18 such buffers may be added elementwise (an integer all-reduce) before `normalise` is called.
+  std::span<std::int64_t> state() { return state_; }
+  std::span<const std::int64_t> state() const { return state_; }
+
+  /// Makes the parts of each sum unique again after a reduction wrote to `state`. O(k).
+  void normalise() {
+    for (index_t c = 0; c < classes_; ++c) {
+      detail::exact_sum sum{part(1)[c], part(2)[c], part(3)[c], part(4)[c]};
+      sum.normalise();
+      put(c, sum);
+    }
+  }
+
+ private:
+  static constexpr index_t parts = 5;
+  static constexpr index_t small = 128;
+
+  std::int64_t* part(index_t p) { return state_.data() + p * classes_; }
+  const std::int64_t* part(index_t p) const { return state_.data() + p * classes_; }
+  void put(index_t c, const detail::exact_sum& sum) {
+    part(1)[c] = sum.whole;
+    part(2)[c] = sum.high;
+    part(3)[c] = sum.middle;
+    part(4)[c] = sum.low;
+  }
+
+  void add_shared(index_t c, detail::class_sum s) {
+    s.probability.normalise();
+    detail::atomic_add(part(0)[c], s.rows);
+    detail::atomic_add(part(1)[c], s.probability.whole);
+    detail::atomic_add(part(2)[c], s.probability.high);
+    detail::atomic_add(part(3)[c], s.probability.middle);
+    detail::atomic_add(part(4)[c], s.probability.low);
+  }
+
+  // Few classes: a table on the stack, because threads would otherwise fight for the same few lines.
+  template <class Label, class T>
+  status add_small(const vector_view<const Label>& y, const matrix_view<const T>& p, index_t first, index_t last) {
+    detail::class_sum table[small];
+    status bad = no_bad_rows();
+    for (index_t i = first; i < last; ++i) {
+      const auto c = static_cast<index_t>(y(i));
+      const auto x = static_cast<arithmetic_t<T>>(p(i, c));
+      if (!detail::plausible_probability(x)) {
+        bad.report(i);
+        continue;
+      }
+      ++table[c].rows;
+      table[c].probability.add(double(x));
+    }
+    for (index_t c = 0; c < classes_; ++c)
+      if (table[c].rows != 0) add_shared(c, table[c]);
+    return bad;
+  }
+
+  // Many classes: two rows of a chunk seldom share one, so straight into the shared state.
+  template <class Label, class T>
+  status add_large(const vector_view<const Label>& y, const matrix_view<const T>& p, index_t first, index_t last) {
+    status bad = no_bad_rows();
+    for (index_t i = first; i < last; ++i) {
+      const auto c = static_cast<index_t>(y(i));
+      const auto x = static_cast<arithmetic_t<T>>(p(i, c));
+      if (!detail::plausible_probability(x)) {
+        bad.report(i);
+        continue;
+      }
+      detail::class_sum one{1, {}};
+      one.probability.add(double(x));
+      add_shared(c, one);
+    }
+    return bad;
+  }
+
+  index_t classes_;
+  index_t rows_ = 0;
+  std::vector<std::int64_t> state_;
+  status rejected_ = no_bad_rows();
+};
+
+/// The thresholds of one batch: see class_threshold_estimator.
+template <executor Exec, label_vector Labels, real_matrix Prob>
+std::vector<double> class_thresholds(Exec&& ex, const Labels& labels, const Prob& prob) {
+  class_threshold_estimator estimator(view(prob).extent(1));
+  estimator.add(ex, labels, prob);
+  return estimator.finish();
+}
+
+/// As above, on the calling thread.
+template <label_vector Labels, real_matrix Prob>
+std::vector<double> class_thresholds(const Labels& labels, const Prob& prob) {
+  return class_thresholds(seq, labels, prob);
+}
+
+}  // namespace weakly::inline v0
