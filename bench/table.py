@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: MIT
+"""Merge one run of weakly_bench and of the peers into the table of bench/README.md.
+
+    python table.py weakly.json peers.json
+
+Times are the least of the repetitions, ratios are taken within the run. A row that was not run is shown as missing.
+"""
+
+import json
+import platform
+import re
+import sys
+
+SMALL, LARGE = "1000000x10", "100000x1000"
+JOINT, ISSUES = "thresholds_and_confident_joint", "issues_and_score"
+
+
+def read_bench(path):
+    """Name -> least wall and CPU seconds and the counters."""
+    unit = {"ns": 1e-9, "us": 1e-6, "ms": 1e-3, "s": 1.0}
+    out = {}
+    for b in json.load(open(path))["benchmarks"]:
+        if b.get("run_type") == "aggregate" or b.get("error_occurred"):
+            continue
+        name = re.sub(r"/(real_time|process_time|repeats:\d+|iterations:\d+|min_time:[\d.]+|min_warmup_time:[\d.]+)", "", b["name"])
+        scale = unit[b["time_unit"]]
+        old = out.setdefault(name, {"wall": float("inf"), "cpu": float("inf"), "counters": {}})
+        old["wall"] = min(old["wall"], b["real_time"] * scale)
+        old["cpu"] = min(old["cpu"], b["cpu_time"] * scale)
+        for key in ("extra_bytes", "nonzeros"):
+            if key in b:
+                old["counters"][key] = max(old["counters"].get(key, 0), b[key])
+    return out
+
+
+def milliseconds(seconds):
+    return f"{seconds * 1e3:.3g} ms" if seconds < 1 else f"{seconds:.3g} s"
+
+
+class Table:
+    def __init__(self, bench, peers):
+        self.bench, self.peers, self.lines = bench, peers, []
+
+    def time(self, name, clock="wall"):
+        found = self.bench.get(name) or self.peers.get(name)
+        return found and found[clock]
+
+    def row(self, work, needs, clock, ratio, goal, at_most, stretch=None, unit="x"):
+        """One line: `ratio` of the times called `needs`, against a bound from above or from below."""
+        times = [self.time(n, clock) for n in needs]
+        if None in times:
+            missing = ", ".join(n for n, t in zip(needs, times) if t is None)
+            self.lines.append(f"| {work} | not run: {missing} | | {bound(goal, at_most, unit)} | | |")
+            return
+        value = ratio(*times)
+        shown = " / ".join(milliseconds(t) for t in times)
+        met = value <= goal if at_most else value >= goal
+        extra = "" if stretch is None else bound(stretch, at_most, unit)
+        self.lines.append(
+            f"| {work} | {shown} | {value:.3g} {unit} | {bound(goal, at_most, unit)} | {extra} | {'yes' if met else 'no'} |")
+
+    def memory(self, size, threads):
+        k = int(size.split("x")[1])
+        allowed = threads * (2**20 + 16 * k * k)
+        found = self.bench.get(f"{JOINT}/{size}/threads:{threads}", {"counters": {}})["counters"].get("extra_bytes")
+        work = f"extra memory of thresholds + joint, {size}, {threads} thread{'s' if threads > 1 else ''}"
+        if found is None:
+            self.lines.append(f"| {work} | not run | | ≤ {allowed / 2**10:.0f} KiB | | |")
+            return
+        self.lines.append(f"| {work} | | {found / 2**10:.1f} KiB | ≤ {allowed / 2**10:.0f} KiB | | {'yes' if found <= allowed else 'no'} |")
+
+    def sparse(self):
+        name = next((n for n in self.bench if n.startswith("sparse_confident_joint/1000000x20000")), None)
+        work = "confident joint, k = 20,000, n = 1e6, (label, top-m) lists"
+        if name is None:
+            self.lines.append(f"| {work} | not run | | works, memory O(non-zeros) | | |")
+            return
+        found = self.bench[name]
+        extra, nonzeros = found["counters"].get("extra_bytes"), found["counters"].get("nonzeros")
+        memory = "" if not extra or not nonzeros else f"{extra / 2**20:.1f} MiB, {extra / nonzeros:.3g} bytes a non-zero"
+        # A dense k x k joint of 8-byte counts alone would take 3.2 GB.
+        met = "" if not memory else ("yes" if extra <= 256 * nonzeros else "no")
+        self.lines.append(f"| {work} | {milliseconds(found['wall'])} | {memory} | works, memory O(non-zeros) | | {met} |")
+
+
+def bound(value, at_most, unit):
+    return f"{'≤' if at_most else '≥'} {value:g} {unit}"
+
+
+def processor():
+    try:
+        for line in open("/proc/cpuinfo"):
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def main():
+    bench = read_bench(sys.argv[1])
+    context = json.load(open(sys.argv[1]))["context"]
+    peer_file = json.load(open(sys.argv[2]))
+    t = Table(bench, peer_file["times"])
+
+    def read(size, threads=1):
+        return f"floor/read/{size}/threads:{threads}"
+
+    def joint(size, threads=1):
+        return f"{JOINT}/{size}/threads:{threads}"
+
+    t.row("thresholds + confident joint, 1e6 x 10, against two reads (joint / one read)", [joint(SMALL), read(SMALL)],
+          "wall", lambda a, b: a / (2 * b), 2.8, True, 2.2)
+    t.row("same, 1e5 x 1000, against one read (joint / read)", [joint(LARGE), read(LARGE)],
+          "wall", lambda a, b: a / b, 1.7, True, 1.4)
+    t.row("two threads against one, 1e6 x 10 (one / two)", [joint(SMALL), joint(SMALL, 2)],
+          "wall", lambda a, b: a / b, 1.6, False)
+    t.row("two threads, 1e5 x 1000, against the two-thread read (joint / read)", [joint(LARGE, 2), read(LARGE, 2)],
+          "wall", lambda a, b: a / b, 1.6, True)
+    for size, shown, goal, stretch in ((SMALL, "1e6 x 10", 50, 100), (LARGE, "1e5 x 1000", 10, 20)):
+        t.row(f"joint + default filter + one score, {shown}, CPU seconds (cleanlab / weakly)",
+              [f"cleanlab/{ISSUES}/{size}", f"{ISSUES}/{size}"], "cpu", lambda a, b: a / b, goal, False, stretch)
+    for size in (SMALL, LARGE):
+        for threads in (1, 2):
+            t.memory(size, threads)
+    t.sparse()
+
+    print(f"{processor()}, {context['num_cpus']} logical CPUs, cleanlab {peer_file['versions']['cleanlab']}, "
+          f"numpy {peer_file['versions']['numpy']}\n")
+    print("| work | times | result | goal | stretch | met |\n| --- | --- | --- | --- | --- | --- |")
+    print("\n".join(t.lines))
+    print("\n| peers, one thread | wall | CPU | weakly, CPU | ratio of CPU |\n| --- | --- | --- | --- | --- |")
+    for name, times in peer_file["times"].items():
+        _, work, size = name.split("/")
+        ours = t.time(joint(size) if work == JOINT else f"{ISSUES}/{size}", "cpu") if work != "issues" else None
+        ratio = "" if not ours else f"{times['cpu'] / ours:.3g} x"
+        print(f"| {name} | {milliseconds(times['wall'])} | {milliseconds(times['cpu'])} | {milliseconds(ours) if ours else ''} | {ratio} |")
+
+
+if __name__ == "__main__":
+    main()
