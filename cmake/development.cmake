@@ -3,6 +3,8 @@
 include(${CMAKE_CURRENT_LIST_DIR}/dependencies.cmake)
 include(CheckCXXSourceCompiles)
 
+set(CMAKE_CXX_EXTENSIONS OFF)
+
 check_cxx_source_compiles("int main() { try { throw 1; } catch (int) { return 0; } }" WEAKLY_BUILD_HAS_EXCEPTIONS)
 
 # Linked by every target of this repository. weakly's headers arrive as ordinary includes, so that warnings in them count.

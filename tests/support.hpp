@@ -23,8 +23,8 @@ inline std::filesystem::path scratch_dir(const std::string& name) {
   return folder;
 }
 
-/// A folder of the reference data. Where WEAKLY_REFERENCE_DATA is unset, says so in the words by which ctest reports the
-/// test as skipped, and gives nothing: the test returns. A folder that is missing from the data is a failure.
+/// A folder of the reference data. Where WEAKLY_REFERENCE_DATA is unset, says so in the words by which ctest reports
+/// the test as skipped, and gives nothing: the test returns. A folder that is missing from the data is a failure.
 inline std::optional<std::filesystem::path> reference_data(const std::string& folder) {
   const char* root = std::getenv("WEAKLY_REFERENCE_DATA");
   if (root == nullptr || *root == '\0') {
