@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <weakly/core/config.hpp>
+#include <weakly/noise/detail/numpy_arithmetic.hpp>
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <numeric>
+#include <span>
+#include <vector>
+
+namespace weakly::inline v0::detail {
+
+__extension__ using wide_unsigned = unsigned __int128;
+
+/// Shares `total` among cells in proportion to their weights, exactly: the method of largest remainders.
+///
+///     share(j) = floor(total weight(j) / sum of weights), plus one in the cells with the largest remainders until the
+///     shares sum to total; among equal remainders the lowest j comes first
+///
+/// Weights and total are not negative. With no weight at all nothing is shared. O(k log k), allocates k indices.
+inline void apportion(std::span<const std::int64_t> weight, std::int64_t total, std::span<std::int64_t> share) {
+  std::fill(share.begin(), share.end(), 0);
+  const auto sum = static_cast<wide_unsigned>(std::accumulate(weight.begin(), weight.end(), std::int64_t(0)));
+  if (sum == 0 || total <= 0) return;
+  std::vector<std::uint64_t> remainder(weight.size());
+  std::int64_t left = total;
+  for (std::size_t j = 0; j < weight.size(); ++j) {
+    const wide_unsigned product = static_cast<wide_unsigned>(weight[j]) * static_cast<wide_unsigned>(total);
+    share[j] = static_cast<std::int64_t>(product / sum);
+    remainder[j] = static_cast<std::uint64_t>(product % sum);
+    left -= share[j];
+  }
+  if (left == 0) return;
+  std::vector<std::size_t> order(weight.size());
+  std::iota(order.begin(), order.end(), std::size_t(0));
+  std::partial_sort(order.begin(), order.begin() + left, order.end(), [&](std::size_t a, std::size_t b) {
+    return remainder[a] != remainder[b] ? remainder[a] > remainder[b] : a < b;
+  });
+  for (std::int64_t l = 0; l < left; ++l) ++share[order[static_cast<std::size_t>(l)]];
+}
+
+/// cleanlab's rounding of a row of numbers that keeps the row's rounded sum: every cell to the nearest integer (halves
+/// to even), then the cells furthest off are moved by one until the sum is right. Among equal residuals the highest
+/// index is raised first and the lowest index lowered first. A row with a NaN is rounded cell by cell, NaN to zero.
+inline void cleanlab_round(std::span<const double> x, std::span<std::int64_t> rounded) {
+  double sum = 0;
+  std::int64_t rounded_sum = 0;
+  bool finite = true;
+  for (std::size_t j = 0; j < x.size(); ++j) {
+    finite = finite && std::isfinite(x[j]);
+    rounded[j] = std::isfinite(x[j]) ? static_cast<std::int64_t>(std::nearbyint(x[j])) : 0;
+    rounded_sum += rounded[j];
+  }
+  if (!finite) return;
+  sum = numpy_sum(x);
+  auto missing = static_cast<std::int64_t>(std::nearbyint(sum)) - rounded_sum;
+  std::vector<std::size_t> order(x.size());
+  while (missing != 0) {
+    std::iota(order.begin(), order.end(), std::size_t(0));
+    std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) {
+      return x[a] - static_cast<double>(rounded[a]) < x[b] - static_cast<double>(rounded[b]);
+    });
+    const auto moved =
+        static_cast<std::int64_t>(std::min<std::uint64_t>(static_cast<std::uint64_t>(std::abs(missing)), x.size()));
+    for (std::int64_t m = 0; m < moved; ++m) {
+      if (missing > 0)
+        ++rounded[order[x.size() - 1 - static_cast<std::size_t>(m)]];
+      else
+        --rounded[order[static_cast<std::size_t>(m)]];
+    }
+    missing -= missing > 0 ? moved : -moved;
+  }
+}
+
+}  // namespace weakly::inline v0::detail
