@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <weakly/core/config.hpp>
+#include <weakly/core/matrix.hpp>
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace label_audit {
+
+using weakly::index_t;
+
+/// A row whose label is doubted. Lower score: more suspicious.
+struct issue {
+  index_t row;
+  std::int32_t given;
+  std::int32_t suggested;
+  double score;
+};
+
+struct class_quality {
+  index_t class_index;
+  index_t label_issues;          ///< rows given this class that should have another
+  index_t inverse_label_issues;  ///< rows of this class that were given another
+  double label_noise;            ///< P(y != k | s = k); NaN where no row was given the class
+  double inverse_label_noise;    ///< P(s != k | y = k); NaN where no row is believed to be of the class
+  double label_quality_score;    ///< 1 - label_noise
+};
+
+struct overlap {
+  index_t class_index_a;
+  index_t class_index_b;
+  index_t num_overlapping_examples;
+  double joint_probability;
+};
+
+/// What the run without corrupted labels found, beside the run with them.
+struct plain_run {
+  index_t num_issues;
+  index_t off_diagonal_issues;
+  index_t calibrated_issues;
+  double health;
+};
+
+/// How well the issues match the labels that --flip corrupted.
+struct flip_outcome {
+  double fraction;
+  std::uint64_t seed;
+  double precision;  ///< NaN when nothing was flagged
+  double recall;
+  double average_precision;  ///< of the whole data set ranked by score, equal scores by row
+  plain_run plain;
+  std::vector<index_t> rows;           ///< which were flipped, ascending
+  std::vector<std::int32_t> original;  ///< their labels before, in the same order
+};
+
+/// Everything the reports show. Matrices have row = given label s, column = true label y, but the inverse noise matrix,
+/// which has row = true, column = given.
+struct audit_result {
+  std::string source;
+  std::optional<double> model_accuracy;  ///< agreement of the tool's own model with the given labels
+  index_t n = 0;
+  index_t k = 0;
+  std::vector<std::string> class_names;
+  std::vector<index_t> class_counts;
+  std::vector<double> thresholds;  ///< infinity where no row was given the class
+  weakly::matrix<std::int64_t> confident_joint_raw;
+  weakly::matrix<std::int64_t> confident_joint;
+  weakly::matrix<double> joint;
+  std::vector<double> prior;
+  weakly::matrix<double> noise_matrix;
+  weakly::matrix<double> inverse_noise_matrix;
+  std::string filter_by;
+  std::string score;
+  bool like_cleanlab = false;
+  std::vector<issue> issues;  ///< worst first
+  index_t off_diagonal_issues = 0;
+  index_t calibrated_issues = 0;
+  double health = 0;
+  std::vector<class_quality> classes;  ///< lowest quality first, classes without rows last
+  std::vector<overlap> overlapping;    ///< most probable first
+  std::optional<flip_outcome> flip;
+};
+
+}  // namespace label_audit
