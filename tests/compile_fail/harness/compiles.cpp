@@ -1,0 +1,3 @@
+// expect: anything
+// harness: compiles and must not
+int main() {}

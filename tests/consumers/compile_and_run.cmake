@@ -1,0 +1,23 @@
+# SPDX-License-Identifier: MIT
+# Compiles `sources` with `flags` in an empty `folder`, optionally with a copy of another folder in it, and runs the result.
+separate_arguments(flags UNIX_COMMAND "${flags}")
+separate_arguments(sources UNIX_COMMAND "${sources}")
+file(REMOVE_RECURSE ${folder})
+file(MAKE_DIRECTORY ${folder})
+if(copy)
+  file(COPY ${copy}/ DESTINATION ${folder}/copy)
+endif()
+if(pkg_config)
+  set(ENV{PKG_CONFIG_PATH} ${folder}/${pkg_config})
+  execute_process(COMMAND pkg-config --cflags weakly OUTPUT_VARIABLE found OUTPUT_STRIP_TRAILING_WHITESPACE
+                  COMMAND_ERROR_IS_FATAL ANY)
+  separate_arguments(found UNIX_COMMAND "${found}")
+  list(APPEND flags ${found})
+endif()
+execute_process(COMMAND ${compiler} ${flags} ${sources} -o consumer WORKING_DIRECTORY ${folder} COMMAND_ERROR_IS_FATAL ANY)
+execute_process(COMMAND ./consumer WORKING_DIRECTORY ${folder} RESULT_VARIABLE code OUTPUT_VARIABLE text ERROR_VARIABLE text)
+if(NOT aborts AND NOT code STREQUAL "0")
+  message(FATAL_ERROR "consumer ended with ${code}: ${text}")
+elseif(aborts AND (code STREQUAL "0" OR NOT text MATCHES "${aborts}"))
+  message(FATAL_ERROR "consumer ended with ${code} and not by saying `${aborts}`: ${text}")
+endif()
