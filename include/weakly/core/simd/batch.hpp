@@ -6,11 +6,13 @@
 
 #include <cstdint>
 #include <type_traits>
+#include <utility>
 
 namespace weakly::inline v0::simd {
 
-/// Whether batches are vector registers: xsimd was found, knows the target, and WEAKLY_NO_XSIMD is not defined. Otherwise
-/// they are arrays of 32 bytes with the same functions and, for everything that is rounded exactly, the same results.
+/// Whether batches are vector registers: xsimd was found, knows the target, and WEAKLY_NO_XSIMD is not defined.
+/// Otherwise they are arrays of 32 bytes with the same functions and, for everything that is rounded exactly, the same
+/// results.
 inline constexpr bool vectorized = backend::has_vectors;
 
 /// Whether fma(x, y, z) on batches of T rounds once. It does where the target has the instruction.
@@ -33,9 +35,9 @@ struct mask {
 
 /// `size` numbers of type float or double that are worked on at once; `size` depends on the build, never less than 2.
 ///
-/// The operators + - * / round each lane as the scalar ones do; a scalar operand stands in every lane. Comparisons are those
-/// of IEEE 754: a NaN is unequal to everything, itself included, and neither below nor above anything. The compiler may
-/// contract a * b + c into one rounding, as it may for scalars.
+/// The operators + - * / round each lane as the scalar ones do; a scalar operand stands in every lane. Comparisons are
+/// those of IEEE 754: a NaN is unequal to everything, itself included, and neither below nor above anything. The
+/// compiler may contract a * b + c into one rounding, as it may for scalars.
 template <class T>
 struct batch {
   static_assert(std::is_same_v<T, float> || std::is_same_v<T, double>, "batches hold float or double");
@@ -78,7 +80,15 @@ struct batch {
   WEAKLY_INLINE friend mask<T> operator>=(batch a, batch b) { return b <= a; }
 };
 
-/// The same as T where T must not be deduced, so that a scalar may stand for a batch.
+/// f(0), f(1), ..., f(N - 1), unrolled; the arguments are integral constants, so that arrays indexed by them stay in
+/// registers.
+template <int N, class F>
+WEAKLY_INLINE void unroll(F&& f) {
+  [&]<int... I>(std::integer_sequence<int, I...>) { (f(std::integral_constant<index_t, I>{}), ...); }
+  (std::make_integer_sequence<int, N>{});
+}
+
+/// batch<T> where T must not be deduced, so that a scalar may stand for a batch.
 template <class T>
 using batch_or_scalar = std::type_identity_t<batch<T>>;
 

@@ -9,8 +9,8 @@
 #include <cstdint>
 #include <type_traits>
 
-// What core/simd/batch.hpp stands on where there is no xsimd: 32 bytes of lanes, plain loops. The compiler may turn them
-// into vector code; results do not depend on it.
+// What core/simd/batch.hpp stands on where there is no xsimd: 32 bytes of lanes, plain loops. The compiler may turn
+// them into vector code; results do not depend on it.
 namespace weakly::inline v0::simd::on_arrays {
 
 inline constexpr bool has_vectors = false;

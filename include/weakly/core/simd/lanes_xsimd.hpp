@@ -6,7 +6,8 @@
 
 #if __has_include(<xsimd/xsimd.hpp>) && !defined(__CUDACC__)
 
-// xsimd's headers do not compile without warnings under -Wconversion, and not every user includes them as system headers.
+// xsimd's headers do not compile without warnings under -Wconversion, and not every user includes them as system
+// headers.
 #if defined(__GNUC__)
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wconversion"
@@ -25,10 +26,10 @@
 #include <cstring>
 #include <type_traits>
 
-// What core/simd/batch.hpp stands on where xsimd is found: xsimd's registers and arithmetic, and intrinsics for what xsimd
-// 8.1 lacks (bits of a mask, partial and streaming access, half) or gets wrong on AVX-512: its fma rounds twice, its negation
-// of +0 is +0, its != is false for NaN. Full-mask forms of AVX-512 intrinsics give the same instruction as the plain ones,
-// but g++ 12 warns of an uninitialised register inside the plain ones.
+// What core/simd/batch.hpp stands on where xsimd is found: xsimd's registers and arithmetic, and intrinsics for what
+// xsimd 8.1 lacks (bits of a mask, partial and streaming access, half) or gets wrong on AVX-512: its fma rounds twice,
+// its negation of +0 is +0, its != is false for NaN. Full-mask forms of AVX-512 intrinsics give the same instruction as
+// the plain ones, but g++ 12 warns of an uninitialised register inside the plain ones.
 namespace weakly::inline v0::simd::on_xsimd {
 
 inline constexpr bool has_vectors = true;
@@ -81,8 +82,10 @@ WEAKLY_INLINE lanes_of<T> as_lanes(const lanes_of<word_of<T>>& w) {
 template <class T>
 WEAKLY_INLINE lanes_of<T> fma(const lanes_of<T>& x, const lanes_of<T>& y, const lanes_of<T>& z) {
 #if defined(__AVX512F__)
-  if constexpr (sizeof(T) == 4) return lanes_of<T>(_mm512_fmadd_ps(x, y, z));
-  else return lanes_of<T>(_mm512_fmadd_pd(x, y, z));
+  if constexpr (sizeof(T) == 4)
+    return lanes_of<T>(_mm512_fmadd_ps(x, y, z));
+  else
+    return lanes_of<T>(_mm512_fmadd_pd(x, y, z));
 #else
   return xsimd::fma(x, y, z);
 #endif
@@ -91,9 +94,12 @@ WEAKLY_INLINE lanes_of<T> fma(const lanes_of<T>& x, const lanes_of<T>& y, const 
 template <class V>
 WEAKLY_INLINE V min(const V& a, const V& b) {
 #if defined(__AVX512F__)
-  if constexpr (std::is_same_v<V, xsimd::batch<float>>) return V(_mm512_maskz_min_ps(0xffff, a, b));
-  else if constexpr (std::is_same_v<V, xsimd::batch<double>>) return V(_mm512_maskz_min_pd(0xff, a, b));
-  else return xsimd::min(a, b);
+  if constexpr (std::is_same_v<V, xsimd::batch<float>>)
+    return V(_mm512_maskz_min_ps(0xffff, a, b));
+  else if constexpr (std::is_same_v<V, xsimd::batch<double>>)
+    return V(_mm512_maskz_min_pd(0xff, a, b));
+  else
+    return xsimd::min(a, b);
 #elif defined(__SSE2__)
   return xsimd::min(a, b);
 #else
@@ -104,9 +110,12 @@ WEAKLY_INLINE V min(const V& a, const V& b) {
 template <class V>
 WEAKLY_INLINE V max(const V& a, const V& b) {
 #if defined(__AVX512F__)
-  if constexpr (std::is_same_v<V, xsimd::batch<float>>) return V(_mm512_maskz_max_ps(0xffff, a, b));
-  else if constexpr (std::is_same_v<V, xsimd::batch<double>>) return V(_mm512_maskz_max_pd(0xff, a, b));
-  else return xsimd::max(a, b);
+  if constexpr (std::is_same_v<V, xsimd::batch<float>>)
+    return V(_mm512_maskz_max_ps(0xffff, a, b));
+  else if constexpr (std::is_same_v<V, xsimd::batch<double>>)
+    return V(_mm512_maskz_max_pd(0xff, a, b));
+  else
+    return xsimd::max(a, b);
 #elif defined(__SSE2__)
   return xsimd::max(a, b);
 #else
@@ -122,11 +131,15 @@ WEAKLY_INLINE flags_of<T> equal(const lanes_of<T>& a, const lanes_of<T>& b) {
 template <class T>
 WEAKLY_INLINE flags_of<T> not_equal(const lanes_of<T>& a, const lanes_of<T>& b) {
 #if defined(__AVX512F__)
-  if constexpr (sizeof(T) == 4) return flags_of<T>(_mm512_cmp_ps_mask(a, b, _CMP_NEQ_UQ));
-  else return flags_of<T>(_mm512_cmp_pd_mask(a, b, _CMP_NEQ_UQ));
+  if constexpr (sizeof(T) == 4)
+    return flags_of<T>(_mm512_cmp_ps_mask(a, b, _CMP_NEQ_UQ));
+  else
+    return flags_of<T>(_mm512_cmp_pd_mask(a, b, _CMP_NEQ_UQ));
 #elif defined(__AVX__)
-  if constexpr (sizeof(T) == 4) return flags_of<T>(_mm256_cmp_ps(a, b, _CMP_NEQ_UQ));
-  else return flags_of<T>(_mm256_cmp_pd(a, b, _CMP_NEQ_UQ));
+  if constexpr (sizeof(T) == 4)
+    return flags_of<T>(_mm256_cmp_ps(a, b, _CMP_NEQ_UQ));
+  else
+    return flags_of<T>(_mm256_cmp_pd(a, b, _CMP_NEQ_UQ));
 #else
   return ~(a == b);
 #endif
@@ -165,11 +178,15 @@ WEAKLY_INLINE std::uint32_t flag_bits(const flags_of<T>& f) {
 #if defined(__AVX512F__)
   return std::uint32_t(f.data);
 #elif defined(__AVX__)
-  if constexpr (sizeof(T) == 4) return std::uint32_t(_mm256_movemask_ps(f));
-  else return std::uint32_t(_mm256_movemask_pd(f));
+  if constexpr (sizeof(T) == 4)
+    return std::uint32_t(_mm256_movemask_ps(f));
+  else
+    return std::uint32_t(_mm256_movemask_pd(f));
 #elif defined(__SSE2__)
-  if constexpr (sizeof(T) == 4) return std::uint32_t(_mm_movemask_ps(f));
-  else return std::uint32_t(_mm_movemask_pd(f));
+  if constexpr (sizeof(T) == 4)
+    return std::uint32_t(_mm_movemask_ps(f));
+  else
+    return std::uint32_t(_mm_movemask_pd(f));
 #else
   bool lane[lane_count<T>];
   f.store_unaligned(lane);
@@ -179,7 +196,8 @@ WEAKLY_INLINE std::uint32_t flag_bits(const flags_of<T>& f) {
 #endif
 }
 
-// Any `lane_count` consecutive words starting `count` before the middle are all ones in the first `count` and zero after.
+// Any `lane_count` consecutive words starting `count` before the middle are all ones in the first `count` and zero
+// after.
 template <class T>
 struct flag_window {
   word_of<T> word[2 * lane_count<T>] = {};
@@ -203,12 +221,16 @@ WEAKLY_INLINE flags_of<T> first_flags(int count) {
 template <class T>
 WEAKLY_INLINE lanes_of<T> load_first(const T* p, int count) {
 #if defined(__AVX512F__)
-  if constexpr (sizeof(T) == 4) return lanes_of<T>(_mm512_maskz_loadu_ps(first_flags<T>(count).data, p));
-  else return lanes_of<T>(_mm512_maskz_loadu_pd(first_flags<T>(count).data, p));
+  if constexpr (sizeof(T) == 4)
+    return lanes_of<T>(_mm512_maskz_loadu_ps(first_flags<T>(count).data, p));
+  else
+    return lanes_of<T>(_mm512_maskz_loadu_pd(first_flags<T>(count).data, p));
 #elif defined(__AVX__)
   const __m256i flags = std::bit_cast<__m256i>(first_flags<T>(count));
-  if constexpr (sizeof(T) == 4) return lanes_of<T>(_mm256_maskload_ps(p, flags));
-  else return lanes_of<T>(_mm256_maskload_pd(p, flags));
+  if constexpr (sizeof(T) == 4)
+    return lanes_of<T>(_mm256_maskload_ps(p, flags));
+  else
+    return lanes_of<T>(_mm256_maskload_pd(p, flags));
 #else
   T lane[lane_count<T>] = {};
   std::memcpy(lane, p, std::size_t(count) * sizeof(T));
@@ -219,12 +241,16 @@ WEAKLY_INLINE lanes_of<T> load_first(const T* p, int count) {
 template <class T>
 WEAKLY_INLINE void store_first(T* p, int count, const lanes_of<T>& v) {
 #if defined(__AVX512F__)
-  if constexpr (sizeof(T) == 4) _mm512_mask_storeu_ps(p, first_flags<T>(count).data, v);
-  else _mm512_mask_storeu_pd(p, first_flags<T>(count).data, v);
+  if constexpr (sizeof(T) == 4)
+    _mm512_mask_storeu_ps(p, first_flags<T>(count).data, v);
+  else
+    _mm512_mask_storeu_pd(p, first_flags<T>(count).data, v);
 #elif defined(__AVX__)
   const __m256i flags = std::bit_cast<__m256i>(first_flags<T>(count));
-  if constexpr (sizeof(T) == 4) _mm256_maskstore_ps(p, flags, v);
-  else _mm256_maskstore_pd(p, flags, v);
+  if constexpr (sizeof(T) == 4)
+    _mm256_maskstore_ps(p, flags, v);
+  else
+    _mm256_maskstore_pd(p, flags, v);
 #else
   T lane[lane_count<T>];
   store(lane, v);
@@ -235,14 +261,20 @@ WEAKLY_INLINE void store_first(T* p, int count, const lanes_of<T>& v) {
 template <class T>
 WEAKLY_INLINE void store_streaming(T* p, const lanes_of<T>& v) {
 #if defined(__AVX512F__)
-  if constexpr (sizeof(T) == 4) _mm512_stream_ps(p, v);
-  else _mm512_stream_pd(p, v);
+  if constexpr (sizeof(T) == 4)
+    _mm512_stream_ps(p, v);
+  else
+    _mm512_stream_pd(p, v);
 #elif defined(__AVX__)
-  if constexpr (sizeof(T) == 4) _mm256_stream_ps(p, v);
-  else _mm256_stream_pd(p, v);
+  if constexpr (sizeof(T) == 4)
+    _mm256_stream_ps(p, v);
+  else
+    _mm256_stream_pd(p, v);
 #elif defined(__SSE2__)
-  if constexpr (sizeof(T) == 4) _mm_stream_ps(p, v);
-  else _mm_stream_pd(p, v);
+  if constexpr (sizeof(T) == 4)
+    _mm_stream_ps(p, v);
+  else
+    _mm_stream_pd(p, v);
 #else
   store(p, v);
 #endif
@@ -307,16 +339,15 @@ WEAKLY_INLINE T fold_halves(const lanes_of<T>& v, Op op) {
       return fold_narrow(op(narrow(_mm256_castpd256_pd128(x)), narrow(_mm256_extractf128_pd(x, 1))));
   };
 #if defined(__AVX512F__)
-  if constexpr (sizeof(T) == 4) {
-    const __m512d pairs = _mm512_castps_pd(v);
-    const __m256d upper = _mm512_maskz_extractf64x4_pd(0xf, pairs, 1);
-    return fold_wide(op(wide(_mm512_castps512_ps256(v)), wide(_mm256_castpd_ps(upper))));
-  } else {
-    return fold_wide(op(wide(_mm512_castpd512_pd256(v)), wide(_mm512_maskz_extractf64x4_pd(0xf, v, 1))));
-  }
+  const __m512d pairs = std::bit_cast<__m512d>(v);
+  const __m256d lower = _mm512_maskz_extractf64x4_pd(0xf, pairs, 0);
+  const __m256d upper = _mm512_maskz_extractf64x4_pd(0xf, pairs, 1);
+  return fold_wide(op(std::bit_cast<wide>(lower), std::bit_cast<wide>(upper)));
 #else
-  if constexpr (sizeof(T) == 4) return fold_wide(wide(__m256(v)));
-  else return fold_wide(wide(__m256d(v)));
+  if constexpr (sizeof(T) == 4)
+    return fold_wide(wide(__m256(v)));
+  else
+    return fold_wide(wide(__m256d(v)));
 #endif
 #else
   return fold_narrow(narrow(v.data));

@@ -12,30 +12,30 @@ namespace weakly::inline v0::simd {
 
 /// Lanes p[0], ..., p[size - 1]. No alignment is asked for.
 template <class T>
-  requires std::is_floating_point_v<T>
-WEAKLY_INLINE batch<T> load(const T* p) {
-  return batch<T>::of(backend::load(p));
-}
+  requires std::is_floating_point_v<T> WEAKLY_INLINE batch<T> load(const T* p) {
+    return batch<T>::of(backend::load(p));
+  }
 
-/// As above from storage types, as floats: exact, denormals included; a NaN stays a NaN (a signalling one may become quiet).
+/// As above from storage types, as floats: exact, denormals included; a NaN stays a NaN (a signalling one may become
+/// quiet).
 WEAKLY_INLINE batch<float> load(const half* p) { return batch<float>::of(backend::load_storage(p)); }
 WEAKLY_INLINE batch<float> load(const bfloat16* p) { return batch<float>::of(backend::load_storage(p)); }
 
 /// Lanes p[0], ..., p[count - 1] and then `fill`; 0 <= count <= size. Reads nothing beyond: p may end a page.
 template <class Storage>
-  requires is_real_v<Storage>
-WEAKLY_INLINE batch<arithmetic_t<Storage>> load_partial(const Storage* p, index_t count, arithmetic_t<Storage> fill = 0) {
-  using T = arithmetic_t<Storage>;
-  batch<T> b;
-  if constexpr (std::is_same_v<Storage, T>) {
-    b = batch<T>::of(backend::load_first(p, int(count)));
-  } else {
-    Storage lane[sizeof(batch<T>) / sizeof(T)] = {};
-    for (index_t i = 0; i < count; ++i) lane[i] = p[i];
-    b = load(static_cast<const Storage*>(lane));
+  requires is_real_v<Storage> WEAKLY_INLINE batch<arithmetic_t<Storage>> load_partial(const Storage* p, index_t count,
+                                                                                      arithmetic_t<Storage> fill = 0) {
+    using T = arithmetic_t<Storage>;
+    batch<T> b;
+    if constexpr (std::is_same_v<Storage, T>) {
+      b = batch<T>::of(backend::load_first(p, int(count)));
+    } else {
+      Storage lane[sizeof(batch<T>) / sizeof(T)] = {};
+      for (index_t i = 0; i < count; ++i) lane[i] = p[i];
+      b = load(static_cast<const Storage*>(lane));
+    }
+    return select(first_lanes<T>(count), b, fill);
   }
-  return select(first_lanes<T>(count), b, fill);
-}
 
 /// p[i] = lane i for all lanes. No alignment is asked for.
 template <class T>
@@ -60,22 +60,24 @@ WEAKLY_INLINE index_t to_line_start(const T* p) {
   return past == 0 ? 0 : index_t((64 - past) / sizeof(T));
 }
 
-/// Writes one whole line past the caches: line[i + lane] = part(i)[lane] for i = 0, size, 2 size, ... below line_size<T>.
+/// Writes one whole line past the caches: line[i + lane] = part(i)[lane] for i = 0, size, 2 size, ... below
+/// line_size<T>.
 ///
 /// line  address that is a multiple of 64
 /// part  called as part(i), gives a batch<T>; all parts are computed before the first is written
 ///
-/// Whole lines, because the halves of a line streamed apart cost more than ordinary stores. Other threads see the line only
-/// after stream_fence().
+/// Whole lines, because the halves of a line streamed apart cost more than ordinary stores. Other threads see the line
+/// only after stream_fence().
 template <class T, class Part>
 WEAKLY_INLINE void stream_line(T* line, Part part) {
   constexpr int parts = int(line_size<T> / batch<T>::size);
-  batch<T> value[parts];
-  for (int i = 0; i < parts; ++i) value[i] = part(index_t(i) * batch<T>::size);
-  for (int i = 0; i < parts; ++i) backend::store_streaming(line + index_t(i) * batch<T>::size, value[i].value);
+  batch<T> value[64 / sizeof(batch<T>)];
+  unroll<parts>([&](auto i) { value[i] = part(i * batch<T>::size); });
+  unroll<parts>([&](auto i) { backend::store_streaming(line + i * batch<T>::size, value[i].value); });
 }
 
-/// Orders all stream_line before this call, on this thread, before all stores after it. Once at the end of a chunk suffices.
+/// Orders all stream_line before this call, on this thread, before all stores after it. Once at the end of a chunk
+/// suffices.
 WEAKLY_INLINE void stream_fence() { backend::streaming_fence(); }
 
 /// Asks for the line that holds p to be brought close. A hint; p need not be valid.

@@ -41,8 +41,8 @@ struct min_lanes {
 
 }  // namespace detail
 
-/// Sum of the lanes in a fixed order: lane i takes lane i + size / 2, then the lower half does the same, until one is left.
-/// Four lanes give (x0 + x2) + (x1 + x3). The value depends on `size`, hence on the build; sum(p, n) does not.
+/// Sum of the lanes in a fixed order: lane i takes lane i + size / 2, then the lower half does the same, until one is
+/// left. Four lanes give (x0 + x2) + (x1 + x3). The value depends on `size`, hence on the build; sum(p, n) does not.
 template <class T>
 WEAKLY_INLINE T reduce_add(batch<T> x) {
   return backend::fold_halves<T>(x.value, detail::add_lanes{});
@@ -64,23 +64,27 @@ WEAKLY_INLINE T reduce_min(batch<T> x) {
 
 /// Sum of p[0], ..., p[n - 1] in an order that does not depend on the build.
 ///
-/// With L = 128 / sizeof(T), running sum l adds p[l], p[l + L], p[l + 2 L], ... in this order, starting from zero; the L sums
-/// are then added as in reduce_add, sum l taking sum l + L / 2 and so on. Every instruction set and the plain fallback give
-/// the same bits. Zero for n = 0; NaN and infinities as in scalar sums. O(n), reads nothing beyond p[n - 1].
+/// With L = 128 / sizeof(T), running sum l adds p[l], p[l + L], p[l + 2 L], ... in this order, starting from zero; the
+/// L sums are then added as in reduce_add, sum l taking sum l + L / 2 and so on. Every instruction set and the plain
+/// fallback give the same bits. Zero for n = 0; NaN and infinities as in scalar sums. O(n), reads nothing beyond p[n -
+/// 1].
 template <class T>
 T sum(const T* p, index_t n) {
   constexpr index_t size = batch<T>::size;
   constexpr int count = int(128 / sizeof(T) / size);
-  batch<T> running[count];
-  for (int c = 0; c < count; ++c) running[c] = batch<T>(T(0));
+  batch<T> running[128 / sizeof(batch<T>)];
+  unroll<count>([&](auto c) { running[c] = batch<T>(T(0)); });
 
   index_t i = 0;
-  for (; i + count * size <= n; i += count * size)
-    for (int c = 0; c < count; ++c) running[c] += load(p + i + c * size);
-  for (int c = 0; i < n; ++c, i += size) running[c] += load_partial(p + i, n - i < size ? n - i : size);
+  for (; i + count * size <= n; i += count * size) unroll<count>([&](auto c) { running[c] += load(p + i + c * size); });
+  unroll<count>([&](auto c) {
+    const index_t left = n - i - c * size;
+    if (left > 0) running[c] += load_partial(p + i + c * size, left < size ? left : size);
+  });
 
-  for (int half = count / 2; half > 0; half /= 2)
-    for (int c = 0; c < half; ++c) running[c] += running[c + half];
+  if constexpr (count >= 8) unroll<4>([&](auto c) { running[c] += running[c + 4]; });
+  if constexpr (count >= 4) unroll<2>([&](auto c) { running[c] += running[c + 2]; });
+  if constexpr (count >= 2) running[0] += running[1];
   return reduce_add(running[0]);
 }
 
