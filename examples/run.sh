@@ -1,0 +1,19 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+# Installs what is missing, builds label_audit, and audits the labels of the optical digits in examples/data.
+#
+#   bash examples/run.sh [--list-packages] [label_audit arguments]
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+. cmake/setup.sh
+
+if [ "${1:-}" = --list-packages ]; then WEAKLY_LIST_PACKAGES=1; fi
+weakly_setup gcc examples
+weakly_use_ccache "$PWD"
+
+# Its own folder and no tests: nothing is configured that the tool does not need.
+cmake --preset gcc -B build/examples -D WEAKLY_TESTS=OFF >/dev/null
+cmake --build build/examples --target label_audit --parallel "$(nproc 2>/dev/null || echo 2)"
+report=$PWD/build/label_audit.html
+build/examples/examples/label_audit --html "$report" "$@"
+echo "The report, for a browser: $report"
