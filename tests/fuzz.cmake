@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-# libFuzzer targets: tests/fuzz/<name>.cpp with its seeds in tests/fuzz/corpus/. In the sanitizer presets only: without a
+# libFuzzer targets: tests/fuzz/fuzz_<name>.cpp with its seeds in tests/fuzz/corpus/<name>/. In the sanitizer presets only: without a
 # sanitizer a fuzzer sees little.
 file(GLOB fuzzers CONFIGURE_DEPENDS fuzz/fuzz_*.cpp)
 if(CMAKE_CXX_COMPILER_ID MATCHES "Clang" AND CMAKE_CXX_FLAGS MATCHES "-fsanitize=[^ ]*address" AND TARGET label_audit_parts)
@@ -8,9 +8,11 @@ if(CMAKE_CXX_COMPILER_ID MATCHES "Clang" AND CMAKE_CXX_FLAGS MATCHES "-fsanitize
     add_executable(${name} ${source})
     target_link_libraries(${name} PRIVATE label_audit_parts -fsanitize=fuzzer)
     target_compile_options(${name} PRIVATE -fsanitize=fuzzer)
+    string(REGEX REPLACE "^fuzz_" "" subject ${name})
     # libFuzzer writes what it finds into the first folder.
     set(found ${CMAKE_CURRENT_BINARY_DIR}/${name}_corpus)
     file(MAKE_DIRECTORY ${found})
-    add_test(NAME "fuzz: ${name} survives its seeds" COMMAND ${name} -runs=2000 -seed=1 ${found} ${CMAKE_CURRENT_SOURCE_DIR}/fuzz/corpus)
+    add_test(NAME "fuzz: ${name} survives its seeds" COMMAND ${name} -runs=2000 -seed=1 ${found}
+                                                            ${CMAKE_CURRENT_SOURCE_DIR}/fuzz/corpus/${subject})
   endforeach()
 endif()
