@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: MIT
+// Any bytes at all as an .npy file: either one line says what is wrong with them, or every row can be read, in batches
+// as all at once. Run: fuzz_npy -max_len=1024 FOUND tests/fuzz/corpus/npy, where FOUND is a folder for what is new.
+#include <label_audit/npy.hpp>
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace {
+
+void require(bool holds) {
+  if (!holds) std::abort();
+}
+
+template <class T>
+std::vector<T> read(npy::npy_file& file, std::int64_t batch) {
+  std::vector<T> all;
+  for (std::int64_t first = 0; first < file.rows(); first += batch) {
+    const std::int64_t count = std::min(batch, file.rows() - first);
+    std::vector<T> rows(static_cast<std::size_t>(count * file.cols()));
+    file.read_rows<T>(first, count, rows);
+    all.insert(all.end(), rows.begin(), rows.end());
+  }
+  return all;
+}
+
+template <class T>
+void read_both_ways(npy::npy_file& file) {
+  const std::vector<T> whole = read<T>(file, std::max<std::int64_t>(file.rows(), 1)), batches = read<T>(file, 3);
+  require(std::cmp_equal(whole.size(), file.rows() * file.cols()) && whole.size() == batches.size());
+  require(whole.empty() || std::memcmp(whole.data(), batches.data(), whole.size() * sizeof(T)) == 0);
+}
+
+template <class F>
+void require_one_line(F&& f) {
+  try {
+    std::forward<F>(f)();
+  } catch (const npy::npy_error& error) {
+    const std::string_view what = error.what();
+    require(what.starts_with("fuzz.npy: ") && what.find('\n') == what.npos && what.size() < 500);
+    require(what.find("a defect of the reader") == what.npos);
+  }
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  std::optional<npy::npy_file> file;
+  require_one_line(
+      [&] { file.emplace(std::make_unique<npy::memory_source>("fuzz.npy", std::as_bytes(std::span(data, size)))); });
+  if (!file || file->cols() == 0) return 0;  // without columns there may be any number of rows
+  // Only labels can be refused once a file is open; any other error leaves this function and is a finding.
+  read_both_ways<double>(*file);
+  if (file->fits_float()) read_both_ways<float>(*file);
+  const bool all_labels = file->type() != npy::element::uint64 && !npy::is_real(file->type());
+  if (all_labels)
+    read_both_ways<std::int64_t>(*file);
+  else
+    require_one_line([&] { read_both_ways<std::int64_t>(*file); });
+  return 0;
+}

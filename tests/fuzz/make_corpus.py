@@ -1,0 +1,71 @@
+"""Writes the seeds of fuzz_npy into corpus/npy/ beside this file: what numpy writes, and headers bent by hand.
+
+Names starting with "found_" are inputs that a fuzzer found once; they are kept, not made here.
+Run: python3 make_corpus.py (needs numpy).
+"""
+import io
+import pathlib
+
+import numpy as np
+
+TYPES = ["|b1", "|i1", "<i2", ">i4", "<i8", "|u1", ">u2", "<u4", ">u8", "<f2", ">f2", "<f4", ">f4", "<f8", ">f8"]
+REST = "'fortran_order': False, 'shape': (2, 2)}"
+
+
+def saved(array, version=(1, 0)):
+    file = io.BytesIO()
+    np.lib.format.write_array(file, array, version=version)
+    return file.getvalue()
+
+
+def bent(text, data=bytes(range(32)), version=1, length=None):
+    size = len(text) if length is None else length
+    return b"\x93NUMPY" + bytes([version, 0]) + size.to_bytes(2 if version == 1 else 4, "little") + text.encode() + data
+
+
+def seeds():
+    for number, descr in enumerate(TYPES):
+        array = np.arange(6).reshape(3, 2).astype(descr)
+        order = "CF"[number % 2]
+        name = descr.replace("<", "little_").replace(">", "big_").replace("|", "")
+        yield f"{name}_{order}", saved(np.asarray(array, order=order), (1 + number % 3, 0))
+    yield "vector", saved(np.arange(5, dtype="<i4"))
+    yield "scalar", saved(np.array(3.5))
+    yield "empty_array", saved(np.zeros((0, 4)))
+    yield "wide_fortran", saved(np.asfortranarray(np.arange(120, dtype="u1").reshape(3, 40)))
+    yield "no_columns", saved(np.zeros((4, 0), "f4"))
+    yield "not_whole", saved(np.array([1, 2.5, np.nan, np.inf]))
+    yield "above_int64", saved(np.array([2**63], "u8"))
+    yield "strings", saved(np.array(["cat", "dog"]))
+    yield "complex", saved(np.array([1j]))
+    yield "structured", saved(np.zeros(2, [("x", "f4"), ("y", "i4")]))
+    yield "objects", saved(np.array([None, 1], object))
+    yield "three_dimensions", saved(np.zeros((2, 1, 2), "u1"))
+    yield "truncated", saved(np.zeros((3, 3)))[:-1]
+    yield "trailing", saved(np.zeros(2, "u1")) + b"more"
+    yield "other_quotes_and_order", bent('{"shape":(2L,2,),"fortran_order":True,"descr":"=f4"}\n')
+    yield "gigantic_header", bent("{'descr': '<f4'}", version=2, length=2**32 - 1)
+    yield "header_past_the_end", bent("{'descr': '<f4'}", length=65535)
+    yield "negative_size", bent("{'descr': '<f4', 'fortran_order': False, 'shape': (-2, 2)}")
+    yield "overflowing_size", bent("{'descr': '<f4', 'fortran_order': False, 'shape': (9223372036854775808,)}")
+    yield "overflowing_product", bent("{'descr': '<f4', 'fortran_order': True, 'shape': (4294967296, 4294967296)}")
+    yield "repeated_key", bent("{'descr': '<f4', 'descr': '<f4', " + REST)
+    yield "unclosed", bent("{'descr': '<f4', " + REST[:-2])
+    yield "escape", bent("{'descr': '\\x3cf4', " + REST)
+    yield "bfloat16", bent("{'descr': '<V2', " + REST)
+    yield "version_4", bent("{'descr': '<f4', " + REST, version=4)
+    yield "npz", b"PK\x03\x04\x14\x00\x00\x00\x00\x00array.npy"
+    yield "text", b"0.25,0.75\n0.5,0.5\n"
+    yield "magic_only", b"\x93NUMPY"
+    yield "nothing", b""
+
+
+def main():
+    folder = pathlib.Path(__file__).parent / "corpus" / "npy"
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, data in seeds():
+        (folder / name).write_bytes(data)
+
+
+if __name__ == "__main__":
+    main()
