@@ -86,14 +86,15 @@ T ordered_reduce(Exec&& ex, const row_chunks& chunks, std::span<T> slots, T init
 
 namespace detail {
 
-/// Adds to an integer that several threads add to. Integers add in any order; float sums must not be made like this.
+/// Adds to an integer that several threads add to and returns what it was. Integers add in any order; float sums must
+/// not be made like this.
 template <class T>
-WEAKLY_INLINE void atomic_add(T& target, T value) {
+WEAKLY_INLINE T atomic_add(T& target, T value) {
   static_assert(std::is_integral_v<T>);
 #if defined(__GNUC__)
-  __atomic_fetch_add(&target, value, __ATOMIC_RELAXED);
+  return __atomic_fetch_add(&target, value, __ATOMIC_RELAXED);
 #else
-  std::atomic_ref<T>(target).fetch_add(value, std::memory_order_relaxed);
+  return std::atomic_ref<T>(target).fetch_add(value, std::memory_order_relaxed);
 #endif
 }
 

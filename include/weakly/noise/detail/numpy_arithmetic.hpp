@@ -37,28 +37,32 @@ class rounded_half {
 template <class T>
 using numpy_arithmetic_t = std::conditional_t<std::is_same_v<T, half>, rounded_half, arithmetic_t<T>>;
 
-/// numpy's sum of contiguous values: pairwise by halves above 128 values, eight interleaved partial sums below.
-/// The order of the additions is part of the result. O(n), no allocation.
-template <class T>
-T numpy_sum(std::span<const T> x) {
-  const std::size_t n = x.size();
+/// numpy's sum of x(first), ..., x(first + n - 1): pairwise by halves above 128 values, eight interleaved partial sums
+/// below. The order of the additions is part of the result. O(n), no allocation.
+template <class T, class Values>
+T numpy_sum(const Values& x, std::size_t first, std::size_t n) {
   if (n < 8) {
     T sum = 0;
-    for (const T v : x) sum += v;
+    for (std::size_t i = 0; i < n; ++i) sum += x(first + i);
     return sum;
   }
   if (n <= 128) {
     T r[8];
-    for (std::size_t j = 0; j < 8; ++j) r[j] = x[j];
+    for (std::size_t j = 0; j < 8; ++j) r[j] = x(first + j);
     std::size_t i = 8;
     for (; i + 8 <= n; i += 8)
-      for (std::size_t j = 0; j < 8; ++j) r[j] += x[i + j];
+      for (std::size_t j = 0; j < 8; ++j) r[j] += x(first + i + j);
     T sum = ((r[0] + r[1]) + (r[2] + r[3])) + ((r[4] + r[5]) + (r[6] + r[7]));
-    for (; i < n; ++i) sum += x[i];
+    for (; i < n; ++i) sum += x(first + i);
     return sum;
   }
   const std::size_t left = n / 2 - n / 2 % 8;
-  return numpy_sum(x.first(left)) + numpy_sum(x.subspan(left));
+  return numpy_sum<T>(x, first, left) + numpy_sum<T>(x, first + left, n - left);
+}
+
+template <class T>
+T numpy_sum(std::span<const T> x) {
+  return numpy_sum<T>([x](std::size_t i) { return x[i]; }, 0, x.size());
 }
 
 }  // namespace weakly::inline v0::detail

@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <weakly/noise/calibrate_joint.hpp>
+#include <weakly/noise/class_thresholds.hpp>
+#include <weakly/noise/cleanlab_thresholds.hpp>
+#include <weakly/noise/confident_guess.hpp>
+#include <weakly/noise/confident_joint.hpp>
+#include <weakly/noise/dataset_health.hpp>
+#include <weakly/noise/label_issues.hpp>
+#include <weakly/noise/label_quality.hpp>
+#include <weakly/noise/latent_algebra.hpp>
+#include <weakly/noise/noise_matrices.hpp>
+#include <weakly/noise/prune_counts.hpp>
+#include <weakly/noise/rank_issues.hpp>
