@@ -53,7 +53,7 @@ class label_issue_estimator {
   /// calibrated  k x k   counts to prune by, normally calibrate_joint of joint.counts; the whole-set filters ignore it
   /// to_remove   k       how many rows of each given class to prune instead of as many as estimated; empty: as
   /// estimated.
-  ///                     Only for prune_by_noise_rate and prune_by_class.
+  ///                     Only for prune_by_noise_rate, prune_by_class and both.
   /// Throws shape_error, option_error, value_error (see prune_counts.hpp).
   template <detail::count_matrix Joint>
   label_issue_estimator(const confident_joint_result& joint, const Joint& calibrated, label_issue_options options = {},
@@ -64,10 +64,10 @@ class label_issue_estimator {
     detail::require_extent("label_issue_estimator: calibrated", view(calibrated), 0, classes_);
     detail::require_extent("label_issue_estimator: calibrated", view(calibrated), 1, classes_);
     if (!to_remove.empty() && options.filter_by != issue_filter::prune_by_noise_rate &&
-        options.filter_by != issue_filter::prune_by_class)
+        options.filter_by != issue_filter::prune_by_class && options.filter_by != issue_filter::both)
       detail::fail<option_error>(
-          "label_issue_estimator: to_remove is for prune_by_noise_rate and prune_by_class; the filter chosen decides "
-          "by itself how many rows it takes");
+          "label_issue_estimator: to_remove is for prune_by_noise_rate, prune_by_class and both; the filter chosen "
+          "decides by itself how many rows it takes");
     std::int64_t n = 0;
     for (const std::int64_t rows : joint.label_counts) n += rows;
     switch (options.filter_by) {
