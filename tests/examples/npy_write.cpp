@@ -9,6 +9,7 @@
 #include <filesystem>
 #include <limits>
 #include <string>
+#include <typeinfo>
 #include <vector>
 
 #include <doctest/doctest.h>
@@ -42,7 +43,7 @@ TEST_CASE("write_npy writes the header that numpy writes") {
 }
 
 TEST_CASE_TEMPLATE("write_npy and npy_file are inverse", T, float, double, std::int64_t) {
-  const std::filesystem::path folder = support::scratch_dir("npy_round_trip");
+  const std::filesystem::path folder = support::scratch_dir(std::string("npy_round_trip_") + typeid(T).name());
   const std::string path = folder / "a.npy";
   const std::vector<T> values{std::numeric_limits<T>::lowest(), T(-1), T(0), std::numeric_limits<T>::max(), T(3), T(4)};
   npy::write_npy(path, values, 2, 3);
