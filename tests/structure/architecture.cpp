@@ -41,8 +41,8 @@ void write(const std::filesystem::path& root, const tree& files) {
   }
 }
 
-structure::faults faults_of(const tree& files) {
-  const auto root = support::scratch_dir("structure_headers");
+structure::faults faults_of(const tree& files, const std::string& folder) {
+  const auto root = support::scratch_dir("structure_" + folder);
   write(root, files);
   return structure::header_faults(root);
 }
@@ -68,7 +68,7 @@ TEST_CASE("every public header has a test of its name, every algorithm a page") 
 }
 
 TEST_CASE("a sound tree has no fault, and each seeded fault is found by name") {
-  const auto none = faults_of(sound_tree());
+  const auto none = faults_of(sound_tree(), "seeded");
   CHECK_MESSAGE(none.empty(), joined(none));
 
   struct seed {
@@ -108,7 +108,7 @@ TEST_CASE("a sound tree has no fault, and each seeded fault is found by name") {
   for (const seed& s : seeds) {
     tree files = sound_tree();
     files[s.file] += s.extra;
-    const auto faults = faults_of(files);
+    const auto faults = faults_of(files, "seeded");
     CAPTURE(s.file);
     CAPTURE(s.extra);
     CAPTURE(joined(faults));
@@ -124,15 +124,15 @@ TEST_CASE("a sound tree has no fault, and each seeded fault is found by name") {
 TEST_CASE("a header without licence, without guard, or missing from the umbrella is found") {
   tree files = sound_tree();
   files["em/posterior.hpp"] = "#pragma once\n";
-  CHECK(joined(faults_of(files)) == "\n  em/posterior.hpp: the first line is not the licence");
+  CHECK(joined(faults_of(files, "missing")) == "\n  em/posterior.hpp: the first line is not the licence");
 
   files = sound_tree();
   files["em/posterior.hpp"] = "// SPDX-License-Identifier: MIT\n// #pragma once\n";
-  CHECK(joined(faults_of(files)) == "\n  em/posterior.hpp: no #pragma once");
+  CHECK(joined(faults_of(files, "missing")) == "\n  em/posterior.hpp: no #pragma once");
 
   files = sound_tree();
   files["em/other.hpp"] = header("");
-  CHECK(joined(faults_of(files)) == "\n  weakly.hpp does not include em/other.hpp");
+  CHECK(joined(faults_of(files, "missing")) == "\n  weakly.hpp does not include em/other.hpp");
 }
 
 TEST_CASE("a public header without its test or its page is found") {
