@@ -33,10 +33,12 @@ class workspace {
     requires std::is_trivially_copyable_v<T> std::span<T> take(const char* what, index_t count) {
       constexpr std::size_t line = 64;
       const std::size_t skip = (line - reinterpret_cast<std::uintptr_t>(begin_) % line) % line;
+      // Compared as a count, because the bytes of an absurd count overflow.
+      if (count < 0 || left_ < skip || (left_ - skip) / sizeof(T) < static_cast<std::size_t>(count))
+        detail::fail<workspace_error>(what, " needs ", count, " elements of ", sizeof(T), " bytes of workspace, ",
+                                      left_ < skip ? 0 : left_ - skip,
+                                      " bytes are left; size it with the function's _scratch function");
       const std::size_t bytes = static_cast<std::size_t>(count) * sizeof(T);
-      if (count < 0 || left_ < skip || left_ - skip < bytes)
-        detail::fail<workspace_error>(what, " needs ", skip + bytes, " bytes of workspace, ", left_,
-                                      " are left; size it with the function's _scratch function");
       T* const first = reinterpret_cast<T*>(begin_ + skip);
       begin_ += skip + bytes;
       left_ -= skip + bytes;
