@@ -72,7 +72,7 @@ struct exact_sum {
     std::uint64_t quotient = 0;
     std::uint64_t remainder = 0;
     int bit = 191;
-    for (; bit >= -64 && quotient < (std::uint64_t(1) << 53); --bit) {
+    for (; bit >= -128 && quotient < (std::uint64_t(1) << 53); --bit) {
       const std::uint64_t next = bit >= 0 ? (limb[2 - bit / 64] >> (bit % 64)) & 1 : 0;
       const bool overflow = (remainder >> 63) != 0;
       remainder = (remainder << 1) | next;
