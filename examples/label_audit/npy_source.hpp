@@ -5,19 +5,14 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <cerrno>
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
-#include <memory>
 #include <span>
 #include <stdexcept>
 #include <string>
 #include <string_view>
 #include <system_error>
-#include <utility>
-#include <vector>
 
 namespace npy {
 
@@ -45,7 +40,7 @@ inline std::string describe(int error_number) { return std::generic_category().m
 
 }  // namespace detail
 
-/// Bytes that can be read at any offset: a file, or memory in tests.
+/// Bytes that can be read at any offset. Abstract, so that a test or a fuzzer can stand in for the file.
 class byte_source {
  public:
   explicit byte_source(std::string_view name) : name_(detail::printable(name)) {}
@@ -117,25 +112,6 @@ class file_source final : public byte_source {
 
   owned_descriptor file_;
   std::int64_t size_ = 0;
-};
-
-/// Bytes that the caller keeps alive.
-class memory_source final : public byte_source {
- public:
-  memory_source(std::string_view name, std::span<const std::byte> bytes) : byte_source(name), bytes_(bytes) {}
-
-  std::int64_t size() const override { return static_cast<std::int64_t>(bytes_.size()); }
-
-  void read(std::int64_t offset, std::span<std::byte> out) const override {
-    const std::int64_t wanted = static_cast<std::int64_t>(out.size());
-    if (offset < 0 || wanted > size() || offset > size() - wanted)
-      detail::fail(name(), "has " + std::to_string(size()) + " bytes, and " + std::to_string(wanted) + " at byte " +
-                               std::to_string(offset) + " were asked for; this is a defect of the reader");
-    if (!out.empty()) std::memcpy(out.data(), bytes_.data() + offset, out.size());
-  }
-
- private:
-  std::span<const std::byte> bytes_;
 };
 
 }  // namespace npy

@@ -21,6 +21,23 @@ void require(bool holds) {
   if (!holds) std::abort();
 }
 
+/// The fuzzer's bytes. Asking for others would be answered by an error where they are a file's, and is a finding here.
+class memory_source final : public npy::byte_source {
+ public:
+  explicit memory_source(std::span<const std::uint8_t> bytes) : byte_source("fuzz.npy"), bytes_(bytes) {}
+
+  std::int64_t size() const override { return static_cast<std::int64_t>(bytes_.size()); }
+
+  void read(std::int64_t offset, std::span<std::byte> out) const override {
+    require(offset >= 0 && std::cmp_less_equal(out.size(), size()) &&
+            std::cmp_less_equal(offset, bytes_.size() - out.size()));
+    if (!out.empty()) std::memcpy(out.data(), bytes_.data() + offset, out.size());
+  }
+
+ private:
+  std::span<const std::uint8_t> bytes_;
+};
+
 template <class T>
 std::vector<T> read(npy::npy_file& file, std::int64_t batch) {
   std::vector<T> all;
@@ -47,7 +64,6 @@ void require_one_line(F&& f) {
   } catch (const npy::npy_error& error) {
     const std::string_view what = error.what();
     require(what.starts_with("fuzz.npy: ") && what.find('\n') == what.npos && what.size() < 500);
-    require(what.find("a defect of the reader") == what.npos);
   }
 }
 
@@ -55,8 +71,7 @@ void require_one_line(F&& f) {
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   std::optional<npy::npy_file> file;
-  require_one_line(
-      [&] { file.emplace(std::make_unique<npy::memory_source>("fuzz.npy", std::as_bytes(std::span(data, size)))); });
+  require_one_line([&] { file.emplace(std::make_unique<memory_source>(std::span(data, size))); });
   if (!file || file->cols() == 0) return 0;  // without columns there may be any number of rows
   // Only labels can be refused once a file is open; any other error leaves this function and is a finding.
   read_both_ways<double>(*file);
