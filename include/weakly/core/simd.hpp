@@ -2,5 +2,6 @@
 #pragma once
 
 #include <weakly/core/simd/batch.hpp>
+#include <weakly/core/simd/exp_log.hpp>
 #include <weakly/core/simd/memory.hpp>
 #include <weakly/core/simd/reduce.hpp>

@@ -129,6 +129,26 @@ WEAKLY_INLINE array_lanes<T> operator~(const array_lanes<T>& a) {
 }
 
 template <class T>
+WEAKLY_INLINE lanes_of<word_of<T>> as_words(const lanes_of<T>& v) {
+  return std::bit_cast<lanes_of<word_of<T>>>(v);
+}
+
+template <class T>
+WEAKLY_INLINE lanes_of<T> as_lanes(const lanes_of<word_of<T>>& w) {
+  return std::bit_cast<lanes_of<T>>(w);
+}
+
+template <class T, int Count>
+WEAKLY_INLINE lanes_of<word_of<T>> shifted_left(const lanes_of<word_of<T>>& w) {
+  return each_lane<word_of<T>>([&](int i) { return w.lane[i] << Count; });
+}
+
+template <class T, int Count>
+WEAKLY_INLINE lanes_of<word_of<T>> shifted_right(const lanes_of<word_of<T>>& w) {
+  return each_lane<word_of<T>>([&](int i) { return w.lane[i] >> Count; });
+}
+
+template <class T>
 WEAKLY_INLINE lanes_of<T> fma(const lanes_of<T>& x, const lanes_of<T>& y, const lanes_of<T>& z) {
   if constexpr (fused<T>)
     return each_lane<T>([&](int i) { return std::fma(x.lane[i], y.lane[i], z.lane[i]); });
@@ -191,6 +211,21 @@ WEAKLY_INLINE lanes_of<T> magnitude(const lanes_of<T>& v) {
 template <class T>
 WEAKLY_INLINE lanes_of<T> negated(const lanes_of<T>& v) {
   return each_lane<T>([&](int i) { return -v.lane[i]; });
+}
+
+template <class T>
+using order_of = array_lanes<std::conditional_t<sizeof(T) == 4, std::int32_t, std::int64_t>>;
+
+template <class T>
+WEAKLY_INLINE order_of<T> lane_order(const std::int32_t* source) {
+  order_of<T> order;
+  for (int i = 0; i < lane_count<T>; ++i) order.lane[i] = source[i];
+  return order;
+}
+
+template <class T>
+WEAKLY_INLINE lanes_of<T> permuted(const lanes_of<T>& v, const order_of<T>& order) {
+  return each_lane<T>([&](int i) { return v.lane[order.lane[i]]; });
 }
 
 // Adds, or whatever `op` does, the upper half of the lanes to the lower half until one lane remains.

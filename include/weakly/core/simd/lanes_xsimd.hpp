@@ -22,6 +22,7 @@
 #endif
 
 #include <bit>
+#include <cstddef>
 #include <cstdint>
 #include <cstring>
 #include <type_traits>
@@ -77,6 +78,30 @@ WEAKLY_INLINE lanes_of<word_of<T>> as_words(const lanes_of<T>& v) {
 template <class T>
 WEAKLY_INLINE lanes_of<T> as_lanes(const lanes_of<word_of<T>>& w) {
   return std::bit_cast<lanes_of<T>>(w);
+}
+
+template <class T, int Count>
+WEAKLY_INLINE lanes_of<word_of<T>> shifted_left(const lanes_of<word_of<T>>& w) {
+#if defined(__AVX512F__)
+  if constexpr (sizeof(T) == 4)
+    return lanes_of<word_of<T>>(_mm512_maskz_slli_epi32(0xffff, w, Count));
+  else
+    return lanes_of<word_of<T>>(_mm512_maskz_slli_epi64(0xff, w, Count));
+#else
+  return w << Count;
+#endif
+}
+
+template <class T, int Count>
+WEAKLY_INLINE lanes_of<word_of<T>> shifted_right(const lanes_of<word_of<T>>& w) {
+#if defined(__AVX512F__)
+  if constexpr (sizeof(T) == 4)
+    return lanes_of<word_of<T>>(_mm512_maskz_srli_epi32(0xffff, w, Count));
+  else
+    return lanes_of<word_of<T>>(_mm512_maskz_srli_epi64(0xff, w, Count));
+#else
+  return w >> Count;
+#endif
 }
 
 template <class T>
@@ -314,6 +339,57 @@ WEAKLY_INLINE lanes_of<float> load_storage(const bfloat16* p) {
   float lane[lane_count<float>];
   for (int i = 0; i < lane_count<float>; ++i) lane[i] = float(p[i]);
   return load(lane);
+#endif
+}
+
+#if defined(__AVX512F__)
+template <class T>
+using order_of = __m512i;
+#elif defined(__AVX2__)
+template <class T>
+using order_of = __m256i;
+#else
+template <class T>
+struct order_of {
+  std::int32_t source[std::size_t(lane_count<T>)];
+};
+#endif
+
+// The sources as the permutation instruction wants them; on AVX2 it moves doubles as pairs of words.
+template <class T>
+WEAKLY_INLINE order_of<T> lane_order(const std::int32_t* source) {
+#if defined(__AVX512F__) || defined(__AVX2__)
+#if defined(__AVX512F__)
+  using index = word_of<T>;
+#else
+  using index = std::uint32_t;
+#endif
+  constexpr int parts = int(sizeof(T) / sizeof(index));
+  index entry[sizeof(order_of<T>) / sizeof(index)];
+  for (int i = 0; i < lane_count<T>; ++i)
+    for (int part = 0; part < parts; ++part) entry[parts * i + part] = static_cast<index>(parts * source[i] + part);
+  return std::bit_cast<order_of<T>>(entry);
+#else
+  order_of<T> order;
+  std::memcpy(order.source, source, sizeof(order.source));
+  return order;
+#endif
+}
+
+template <class T>
+WEAKLY_INLINE lanes_of<T> permuted(const lanes_of<T>& v, const order_of<T>& order) {
+#if defined(__AVX512F__)
+  if constexpr (sizeof(T) == 4)
+    return lanes_of<T>(_mm512_maskz_permutexvar_ps(0xffff, order, v));
+  else
+    return lanes_of<T>(_mm512_maskz_permutexvar_pd(0xff, order, v));
+#elif defined(__AVX2__)
+  return std::bit_cast<lanes_of<T>>(_mm256_permutevar8x32_ps(std::bit_cast<__m256>(v), order));
+#else
+  T from[std::size_t(lane_count<T>)], to[std::size_t(lane_count<T>)];
+  store(from, v);
+  for (int i = 0; i < lane_count<T>; ++i) to[i] = from[order.source[i]];
+  return load(static_cast<const T*>(to));
 #endif
 }
 
