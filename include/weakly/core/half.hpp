@@ -49,7 +49,8 @@ WEAKLY_HD constexpr std::uint16_t float_to_bfloat16(float x) {
 
 /// IEEE binary16 as storage: two bytes, the layout of Eigen::half, CUDA's __half and torch's kHalf. Arithmetic is
 /// float's. Every half converts to float exactly; float converts to the nearest half, ties to even, NaN to a quiet NaN.
-struct half {
+/// May alias, because the same memory is written through Eigen's or torch's type and read through this one.
+struct [[gnu::may_alias]] half {
   std::uint16_t bits;
 
   half() = default;
@@ -63,8 +64,8 @@ struct half {
 };
 
 /// The upper two bytes of a float as storage: the layout of Eigen::bfloat16, CUDA's __nv_bfloat16 and torch's
-/// kBFloat16. Conversions as for half.
-struct bfloat16 {
+/// kBFloat16. Conversions and aliasing as for half.
+struct [[gnu::may_alias]] bfloat16 {
   std::uint16_t bits;
 
   bfloat16() = default;
