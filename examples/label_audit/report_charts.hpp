@@ -146,7 +146,7 @@ inline std::string class_bars(const audit_result& r, std::size_t shown) {
   std::size_t longest = 5;
   double peak = 0;
   for (std::size_t i = 0; i < shown; ++i) {
-    const class_quality& c = r.classes[i];
+    const weakly::class_quality& c = r.health.classes[i];
     longest =
         std::max(longest, std::min<std::size_t>(width(r.class_names[static_cast<std::size_t>(c.class_index)]), 24));
     for (const double x : {c.label_noise, c.inverse_label_noise})
@@ -160,7 +160,7 @@ inline std::string class_bars(const audit_result& r, std::size_t shown) {
          svg_text("soft", first, 14, "given the class, but wrongly") +
          svg_text("soft", second, 14, "of the class, but given another");
   for (std::size_t i = 0; i < shown; ++i) {
-    const class_quality& c = r.classes[i];
+    const weakly::class_quality& c = r.health.classes[i];
     const double y = 30 + row * static_cast<double>(i);
     const std::string& name = r.class_names[static_cast<std::size_t>(c.class_index)];
     const index_t members = r.class_counts[static_cast<std::size_t>(c.class_index)];

@@ -52,7 +52,7 @@ class html_report {
   static constexpr std::size_t bars_shown = 30;
   static constexpr std::size_t pairs_shown = 10;
   static constexpr std::size_t issues_shown = 200;
-  static constexpr std::size_t pictures_shown = 48;
+  static constexpr std::size_t pictures_shown = 54;
 
   static std::size_t at(index_t i) { return static_cast<std::size_t>(i); }
   std::string name(index_t c) const { return html_text(r_.class_names[at(c)]); }
@@ -89,9 +89,9 @@ class html_report {
          "main");
     tile(grouped(r_.n), "examples");
     tile(grouped(r_.k), "classes");
-    tile(grouped(r_.off_diagonal_issues), "wrong labels seen confidently");
-    tile(grouped(r_.calibrated_issues), "wrong labels estimated in all, after calibration");
-    tile(fixed(r_.health, 4), "health: share of labels not doubted confidently");
+    tile(grouped(r_.health.off_diagonal_issues), "wrong labels seen confidently");
+    tile(grouped(r_.health.calibrated_issues), "wrong labels estimated in all, after calibration");
+    tile(fixed(r_.health.confident_health, 4), "health: share of labels not doubted confidently");
     out_ += "</div>\n";
   }
 
@@ -115,8 +115,8 @@ class html_report {
     };
     row("labels as they were", f.plain.num_issues, f.plain.off_diagonal_issues, f.plain.calibrated_issues,
         f.plain.health);
-    row("after flipping", static_cast<index_t>(r_.issues.size()), r_.off_diagonal_issues, r_.calibrated_issues,
-        r_.health);
+    row("after flipping", static_cast<index_t>(r_.issues.size()), r_.health.off_diagonal_issues,
+        r_.health.calibrated_issues, r_.health.confident_health);
     out_ += "</table>";
     end_card();
   }
@@ -217,17 +217,16 @@ class html_report {
   }
 
   void bars() {
-    const std::size_t shown = std::min(bars_shown, r_.classes.size());
+    const std::size_t shown = std::min(bars_shown, r_.health.classes.size());
     card("Noise per class", "Estimated from the joint, with the number of examples; the lowest quality first.");
     out_ += "<div class=\"scroll\" style=\"margin-top:14px\">" + class_bars(r_, shown) + "</div>";
-    more(r_.classes.size() - shown, "classes of better quality in the report of --json");
+    more(r_.health.classes.size() - shown, "classes of better quality in the report of --json");
     end_card();
   }
 
   void pairs() {
     std::size_t overlapping = 0;
-    while (overlapping < r_.overlapping.size() && r_.overlapping[overlapping].num_overlapping_examples > 0)
-      ++overlapping;
+    while (overlapping < r_.health.overlaps.size() && r_.health.overlaps[overlapping].examples > 0) ++overlapping;
     const std::size_t shown = std::min(pairs_shown, overlapping);
     card("Classes that overlap",
          shown
@@ -238,11 +237,10 @@ class html_report {
       out_ +=
           "<table><tr><th>classes</th><th class=\"num\">examples</th><th class=\"num\">share of all</th><th></th></tr>";
       for (std::size_t i = 0; i < shown; ++i) {
-        const overlap& o = r_.overlapping[i];
-        out_ += "<tr><td class=\"name\">" + name(o.class_index_a) + " and " + name(o.class_index_b) +
-                "</td><td class=\"num\">" + grouped(o.num_overlapping_examples) + "</td><td class=\"num\">" +
-                percent(o.joint_probability, 3) + "</td><td>" +
-                meter(o.joint_probability / r_.overlapping[0].joint_probability, "") + "</td></tr>";
+        const weakly::class_overlap& o = r_.health.overlaps[i];
+        out_ += "<tr><td class=\"name\">" + name(o.class_a) + " and " + name(o.class_b) + "</td><td class=\"num\">" +
+                grouped(o.examples) + "</td><td class=\"num\">" + percent(o.joint_probability, 3) + "</td><td>" +
+                meter(o.joint_probability / r_.health.overlaps[0].joint_probability, "") + "</td></tr>";
       }
       out_ += "</table>";
     }

@@ -32,11 +32,11 @@ class json_writer {
     field("score", json_string(r.score));
     field("num_issues", std::to_string(r.issues.size()));
     list("issues", r.issues, [](const issue& i) { return std::to_string(i.row); });
-    field("off_diagonal_issues", std::to_string(r.off_diagonal_issues));
-    field("calibrated_issues", std::to_string(r.calibrated_issues));
-    field("health", json_number(r.health));
-    list("class_quality", r.classes, quality, ",\n    ");
-    list("overlapping_classes", r.overlapping, pair, ",\n    ");
+    field("off_diagonal_issues", std::to_string(r.health.off_diagonal_issues));
+    field("calibrated_issues", std::to_string(r.health.calibrated_issues));
+    field("health", json_number(r.health.confident_health));
+    list("class_quality", r.health.classes, quality, ",\n    ");
+    list("overlapping_classes", r.health.overlaps, pair, ",\n    ");
     if (r.flip) flip(*r.flip);
     out_.write("\n}\n");
   }
@@ -86,19 +86,18 @@ class json_writer {
       return json_number(x);
   }
 
-  static std::string quality(const class_quality& c) {
+  static std::string quality(const weakly::class_quality& c) {
     return "{\"class_index\": " + std::to_string(c.class_index) +
            ", \"label_issues\": " + std::to_string(c.label_issues) +
            ", \"inverse_label_issues\": " + std::to_string(c.inverse_label_issues) +
            ", \"label_noise\": " + json_number(c.label_noise) +
            ", \"inverse_label_noise\": " + json_number(c.inverse_label_noise) +
-           ", \"label_quality_score\": " + json_number(c.label_quality_score) + "}";
+           ", \"label_quality_score\": " + json_number(c.quality) + "}";
   }
 
-  static std::string pair(const overlap& o) {
-    return "{\"class_index_a\": " + std::to_string(o.class_index_a) +
-           ", \"class_index_b\": " + std::to_string(o.class_index_b) +
-           ", \"num_overlapping_examples\": " + std::to_string(o.num_overlapping_examples) +
+  static std::string pair(const weakly::class_overlap& o) {
+    return "{\"class_index_a\": " + std::to_string(o.class_a) + ", \"class_index_b\": " + std::to_string(o.class_b) +
+           ", \"num_overlapping_examples\": " + std::to_string(o.examples) +
            ", \"joint_probability\": " + json_number(o.joint_probability) + "}";
   }
 

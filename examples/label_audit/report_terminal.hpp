@@ -26,8 +26,8 @@ class terminal_report {
          " classes: " + strong(counted(static_cast<index_t>(r_.issues.size()), "label issue")) + " (" +
          percent(static_cast<double>(r_.issues.size()) / static_cast<double>(r_.n), 2) + ") by " + r_.filter_by +
          (r_.like_cleanlab ? ", as cleanlab 2.9 counts" : ""));
-    line("estimated wrong labels: " + grouped(r_.off_diagonal_issues) + " seen confidently, " +
-         grouped(r_.calibrated_issues) + " after calibration; health " + fixed(r_.health, 4));
+    line("estimated wrong labels: " + grouped(r_.health.off_diagonal_issues) + " seen confidently, " +
+         grouped(r_.health.calibrated_issues) + " after calibration; health " + fixed(r_.health.confident_health, 4));
     if (r_.flip) flip(*r_.flip);
     line("");
     classes_and_pairs();
@@ -65,19 +65,18 @@ class terminal_report {
     std::vector<std::string> left, right;
     left.push_back(padded_right("class", w) + "   examples  wrong labels  given another");
     const std::size_t left_width = width(left[0]);
-    for (std::size_t i = 0; i < std::min(rows_shown, r_.classes.size()); ++i) {
-      const class_quality& c = r_.classes[i];
+    for (std::size_t i = 0; i < std::min(rows_shown, r_.health.classes.size()); ++i) {
+      const weakly::class_quality& c = r_.health.classes[i];
       left.push_back(padded_right(shortened(name(c.class_index), w), w) +
                      padded_left(grouped(r_.class_counts[static_cast<std::size_t>(c.class_index)]), 11) +
                      padded_left(percent(c.label_noise), 14) + padded_left(percent(c.inverse_label_noise), 15));
     }
-    if (r_.classes.size() > rows_shown)
-      left.push_back("and " + grouped(static_cast<index_t>(r_.classes.size() - rows_shown)) + " better classes");
-    for (const overlap& o : r_.overlapping) {
-      if (right.size() == rows_shown || o.num_overlapping_examples == 0) break;
-      right.push_back(
-          padded_right(shortened(name(o.class_index_a), w) + " / " + shortened(name(o.class_index_b), w), 2 * w + 3) +
-          padded_left(grouped(o.num_overlapping_examples), 9));
+    if (r_.health.classes.size() > rows_shown)
+      left.push_back("and " + grouped(static_cast<index_t>(r_.health.classes.size() - rows_shown)) + " better classes");
+    for (const weakly::class_overlap& o : r_.health.overlaps) {
+      if (right.size() == rows_shown || o.examples == 0) break;
+      right.push_back(padded_right(shortened(name(o.class_a), w) + " / " + shortened(name(o.class_b), w), 2 * w + 3) +
+                      padded_left(grouped(o.examples), 9));
     }
     right.insert(right.begin(), right.empty() ? "no two classes overlap" : "classes that overlap, examples");
     for (std::size_t i = 0; i < std::max(left.size(), right.size()); ++i) {

@@ -3,6 +3,7 @@
 
 #include <weakly/core/config.hpp>
 #include <weakly/core/matrix.hpp>
+#include <weakly/noise/dataset_health.hpp>
 
 #include <cstdint>
 #include <optional>
@@ -19,22 +20,6 @@ struct issue {
   std::int32_t given;
   std::int32_t suggested;
   double score;
-};
-
-struct class_quality {
-  index_t class_index;
-  index_t label_issues;          ///< rows given this class that should have another
-  index_t inverse_label_issues;  ///< rows of this class that were given another
-  double label_noise;            ///< P(y != k | s = k); NaN where no row was given the class
-  double inverse_label_noise;    ///< P(s != k | y = k); NaN where no row is believed to be of the class
-  double label_quality_score;    ///< 1 - label_noise
-};
-
-struct overlap {
-  index_t class_index_a;
-  index_t class_index_b;
-  index_t num_overlapping_examples;
-  double joint_probability;
 };
 
 /// What the run without corrupted labels found, beside the run with them.
@@ -77,11 +62,7 @@ struct audit_result {
   std::string score;
   bool like_cleanlab = false;
   std::vector<issue> issues;  ///< worst first
-  index_t off_diagonal_issues = 0;
-  index_t calibrated_issues = 0;
-  double health = 0;
-  std::vector<class_quality> classes;  ///< lowest quality first, classes without rows last
-  std::vector<overlap> overlapping;    ///< most probable first
+  weakly::dataset_health_result health;
   std::optional<flip_outcome> flip;
 };
 

@@ -76,7 +76,7 @@ inline std::string percent(double x, int digits = 1) { return std::isnan(x) ? "â
 inline std::string grouped(weakly::index_t n) {
   std::string digits = std::to_string(n);
   for (int at = static_cast<int>(digits.size()) - 3; at > (n < 0 ? 1 : 0); at -= 3)
-    digits.insert(static_cast<std::size_t>(at), ",");
+    digits.insert(static_cast<std::size_t>(at), 1, ',');
   return digits;
 }
 

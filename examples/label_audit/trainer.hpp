@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include "random.hpp"
-
 #include <weakly/core/config.hpp>
+#include <weakly/core/random.hpp>
 
 #include <Eigen/Core>
 
@@ -24,7 +23,7 @@ using row_major = Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::Ro
 /// so that the audit has out-of-sample probabilities to look at, and says nothing about the library.
 class perceptron {
  public:
-  perceptron(index_t features, index_t classes, std::uint64_t seed) : draw_(seed) {
+  perceptron(index_t features, index_t classes, weakly::random_stream draw) : draw_(draw) {
     constexpr index_t hidden = 64;
     in_ = layer(features, hidden);
     out_ = layer(hidden, classes);
@@ -104,7 +103,7 @@ class perceptron {
     return p;
   }
 
-  random draw_;
+  weakly::random_stream draw_;
   index_t steps_ = 0;
   layer in_, out_;
 };
@@ -116,7 +115,7 @@ class perceptron {
 /// The same folds from the same seed on every platform.
 inline std::vector<index_t> stratified_folds(std::span<const std::int32_t> label, index_t classes, index_t folds,
                                              std::uint64_t seed) {
-  random draw(seed);
+  weakly::random_stream draw(seed, 2);
   std::vector<std::vector<std::size_t>> members(static_cast<std::size_t>(classes));
   for (std::size_t i = 0; i < label.size(); ++i) members[static_cast<std::size_t>(label[i])].push_back(i);
   std::vector<index_t> fold(label.size());
@@ -146,7 +145,7 @@ row_major cross_validated_probabilities(Exec&& exec, const row_major& x, std::sp
     std::vector<std::int32_t> inside_label;
     for (const index_t i : inside) inside_label.push_back(label[static_cast<std::size_t>(i)]);
 
-    perceptron model(x.cols(), classes, seed + static_cast<std::uint64_t>(held_out) + 1);
+    perceptron model(x.cols(), classes, weakly::random_stream(seed, static_cast<std::uint64_t>(held_out) + 3));
     model.train(x(inside, Eigen::all), inside_label);
     const row_major p = model.probabilities(x(outside, Eigen::all));
     for (std::size_t i = 0; i < outside.size(); ++i) out.row(outside[i]) = p.row(static_cast<index_t>(i));
