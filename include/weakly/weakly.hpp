@@ -10,6 +10,8 @@
 #include <weakly/noise/label_issues.hpp>
 #include <weakly/noise/label_quality.hpp>
 #include <weakly/noise/latent_algebra.hpp>
+#include <weakly/noise/noise_generation.hpp>
 #include <weakly/noise/noise_matrices.hpp>
+#include <weakly/noise/noisy_labels.hpp>
 #include <weakly/noise/prune_counts.hpp>
 #include <weakly/noise/rank_issues.hpp>
