@@ -25,9 +25,10 @@ struct exact_sum {
   WEAKLY_HD constexpr void add(double x) {
     const double scaled = x * 0x1p40;
     const auto units = static_cast<std::int64_t>(scaled);
+    high += units;
+    if (static_cast<double>(units) == scaled) return;  // every float from 2^-17 upwards
     const double rest = (scaled - static_cast<double>(units)) * 0x1p44;
     const auto rest_units = static_cast<std::int64_t>(rest);
-    high += units;
     middle += rest_units;
     low += static_cast<std::int64_t>((rest - static_cast<double>(rest_units)) * 0x1p44);
   }

@@ -6,7 +6,9 @@
 #include <weakly/core/executor.hpp>
 #include <weakly/core/half.hpp>
 #include <weakly/core/labels.hpp>
+#include <weakly/core/simd.hpp>
 #include <weakly/core/view.hpp>
+#include <weakly/noise/detail/plausible.hpp>
 
 #include <algorithm>
 #include <cstddef>
@@ -19,12 +21,6 @@ namespace weakly::inline v0 {
 namespace detail {
 
 inline constexpr double least_threshold = 2e-6;
-
-/// Whether an entry may count as a probability: finite and near [0, 1]; the checks in check/ are stricter.
-template <class T>
-constexpr bool plausible_probability(T p) {
-  return p >= T(-1) && p <= T(2);
-}
 
 // What one chunk found about one class, in a form whose addition does not depend on order.
 struct class_sum {
@@ -175,8 +171,11 @@ class class_threshold_estimator {
   // Many classes: two rows of a chunk seldom share one, so straight into the shared state.
   template <class Label, class T>
   status add_large(const vector_view<const Label>& y, const matrix_view<const T>& p, index_t first, index_t last) {
+    // One line a row, far from the last: nothing but a hint brings it near in time.
+    constexpr index_t ahead = 24;
     status bad = no_bad_rows();
     for (index_t i = first; i < last; ++i) {
+      if (last - i > ahead) simd::prefetch(&p(i + ahead, static_cast<index_t>(y(i + ahead))));
       const auto c = static_cast<index_t>(y(i));
       const auto x = static_cast<arithmetic_t<T>>(p(i, c));
       if (!detail::plausible_probability(x)) {

@@ -6,7 +6,10 @@
 #include <weakly/core/half.hpp>
 #include <weakly/core/math.hpp>
 #include <weakly/core/view.hpp>
+#include <weakly/noise/detail/float_not_below.hpp>
 #include <weakly/noise/detail/numpy_arithmetic.hpp>
+#include <weakly/noise/detail/plausible.hpp>
+#include <weakly/noise/detail/row_reader.hpp>
 
 #include <cmath>
 #include <cstddef>
@@ -19,15 +22,6 @@
 namespace weakly::inline v0 {
 
 namespace detail {
-
-/// Entries above this are no probabilities, +infinity among them: nobody is confident in them.
-inline constexpr double greatest_plausible = 2;
-
-/// The least float that is not below x, so that comparing floats with it is comparing them with x in double.
-inline float float_not_below(double x) {
-  const auto nearest = static_cast<float>(x);
-  return double(nearest) < x ? std::nextafter(nearest, std::numeric_limits<float>::infinity()) : nearest;
-}
 
 /// t - 1e-6 for every class, in the type the probabilities are compared in.
 struct confidence_bounds {
@@ -68,20 +62,6 @@ struct confidence_bounds {
       return of_float.data();
   }
 };
-
-/// A row wherever it lies, read in the type it is compared in.
-template <class T>
-struct row_reader {
-  const T* first;
-  index_t stride;
-
-  arithmetic_t<T> operator[](index_t j) const { return static_cast<arithmetic_t<T>>(first[j * stride]); }
-};
-
-template <class T>
-row_reader<T> row_of(const matrix_view<const T>& p, index_t i) {
-  return {p.data() + i * p.stride(0), p.stride(1)};
-}
 
 template <class A>
 constexpr bool is_confident(A p, A bound) {

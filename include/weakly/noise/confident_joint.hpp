@@ -13,6 +13,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <numeric>
 #include <span>
 #include <vector>
 
@@ -61,7 +62,8 @@ class confident_joint_estimator {
     detail::require_extent("confident_joint_estimator::add: prob", p, 0, y.extent(0));
     detail::require_extent("confident_joint_estimator::add: prob", p, 1, k);
     detail::require_labels("confident_joint_estimator::add", y, k);
-    for_row_chunks(ex, y.extent(0), k, [&](index_t first, index_t last) {
+    // Integers may be added in any grouping, so chunks are made large enough to make the merging of tables cheap.
+    for_row_chunks(ex, y.extent(0), k / 8, [&](index_t first, index_t last) {
       detail::confident_count<Label, T>(y, p, bounds_, options_.compat, first, last, state_.data());
     });
   }
@@ -81,11 +83,10 @@ class confident_joint_estimator {
   /// The joint counts C, k x k: row the given label, column the guess. O(k^2).
   matrix<std::int64_t> finish() const {
     const index_t k = classes();
-    const std::vector<std::int64_t> rows = label_counts();
     matrix<std::int64_t> joint(k, k);
     for (index_t a = 0; a < k; ++a) {
       std::copy_n(state_.data() + a * (k + 1), k, joint.row(a).data());
-      if (rows[static_cast<std::size_t>(a)] > 0 || options_.compat == compatibility::cleanlab)
+      if (rows_labelled(a) > 0 || options_.compat == compatibility::cleanlab)
         joint(a, a) = std::max<std::int64_t>(joint(a, a), 1);
     }
     return joint;
@@ -93,11 +94,8 @@ class confident_joint_estimator {
 
   /// Rows of each given label, counted in the joint or not.
   std::vector<std::int64_t> label_counts() const {
-    const index_t k = classes();
-    std::vector<std::int64_t> rows(static_cast<std::size_t>(k));
-    for (index_t a = 0; a < k; ++a)
-      for (index_t b = 0; b <= k; ++b)
-        rows[static_cast<std::size_t>(a)] += state_[static_cast<std::size_t>(a * (k + 1) + b)];
+    std::vector<std::int64_t> rows;
+    for (index_t a = 0; a < classes(); ++a) rows.push_back(rows_labelled(a));
     return rows;
   }
 
@@ -111,6 +109,11 @@ class confident_joint_estimator {
   std::span<const std::int64_t> state() const { return state_; }
 
  private:
+  std::int64_t rows_labelled(index_t a) const {
+    const std::int64_t* const row = state_.data() + a * (classes() + 1);
+    return std::accumulate(row, row + classes() + 1, std::int64_t(0));
+  }
+
   detail::confidence_bounds bounds_;
   confident_joint_options options_;
   std::vector<std::int64_t> state_;

@@ -9,11 +9,14 @@
 #include <weakly/noise/calibrate_joint.hpp>
 #include <weakly/noise/confident_joint.hpp>
 #include <weakly/noise/detail/bounded_selection.hpp>
+#include <weakly/noise/detail/confident_count.hpp>
 #include <weakly/noise/detail/keep.hpp>
+#include <weakly/noise/detail/row_reader.hpp>
 #include <weakly/noise/label_quality.hpp>
 #include <weakly/noise/prune_counts.hpp>
 
 #include <algorithm>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -77,10 +80,10 @@ class label_issue_estimator {
         plan_pruning(joint.label_counts, calibrated, to_remove);
         break;
       case issue_filter::confident_learning:
-        listed_.resize(static_cast<std::size_t>(joint.off_diagonal_issues));
+        listed_room_ = static_cast<std::size_t>(joint.off_diagonal_issues);
         break;
       case issue_filter::predicted_neq_given:
-        listed_.resize(static_cast<std::size_t>(n));
+        listed_room_ = static_cast<std::size_t>(n);
         break;
       case issue_filter::low_self_confidence:
       case issue_filter::low_normalized_margin: {
@@ -89,6 +92,7 @@ class label_issue_estimator {
         break;
       }
     }
+    listed_.reserve(listed_room_);
   }
 
   index_t classes() const { return classes_; }
@@ -99,7 +103,7 @@ class label_issue_estimator {
   ///
   /// Together the batches must be the data that the joint was made of: filters that list rows throw value_error when
   /// more rows qualify than the joint has counted. NaN keys are never selected. Throws shape_error, label_error before
-  /// anything is added. O(n k). The low_* filters select on the calling thread.
+  /// anything is added. O(n k).
   template <executor Exec, label_vector Labels, real_matrix Prob>
   void add(Exec&& ex, index_t first_row, const Labels& labels, const Prob& prob) {
     using Label = typename view_t<const Labels&>::value_type;
@@ -113,7 +117,10 @@ class label_issue_estimator {
       case issue_filter::prune_by_noise_rate:
       case issue_filter::prune_by_class:
       case issue_filter::both:
-        select_by_label<Label, T>(ex, first_row, y, p);
+        if (options_.compat == compatibility::cleanlab)
+          select_by_label<detail::numpy_arithmetic_t<T>, Label, T>(ex, first_row, y, p);
+        else
+          select_by_label<double, Label, T>(ex, first_row, y, p);
         break;
       case issue_filter::confident_learning:
       case issue_filter::predicted_neq_given:
@@ -121,7 +128,7 @@ class label_issue_estimator {
         break;
       case issue_filter::low_self_confidence:
       case issue_filter::low_normalized_margin:
-        select_by_score<Label, T>(first_row, y, p);
+        select_by_score<Label, T>(ex, first_row, y, p);
         break;
     }
   }
@@ -138,15 +145,14 @@ class label_issue_estimator {
     by_pair_.merge(other.by_pair_);
     by_class_.merge(other.by_class_);
     by_score_.merge(other.by_score_);
-    require_room(listed_count_ + other.listed_count_);
-    std::copy_n(other.listed_.begin(), other.listed_count_, listed_.begin() + listed_count_);
-    listed_count_ += other.listed_count_;
+    require_room(listed_.size() + other.listed_.size());
+    listed_.insert(listed_.end(), other.listed_.begin(), other.listed_.end());
   }
 
   /// The issues: row numbers of the whole data, ascending. O(m log m) for m rows selected.
   std::vector<index_t> finish() const {
     std::vector<index_t> rows = rows_of(by_score_, false);
-    rows.insert(rows.end(), listed_.begin(), listed_.begin() + listed_count_);
+    rows.insert(rows.end(), listed_.begin(), listed_.end());
     std::sort(rows.begin(), rows.end());
     if (by_pair_.groups() == 0 && by_class_.groups() == 0) return rows;
     const std::vector<index_t> pairs = rows_of(by_pair_, true);
@@ -157,9 +163,31 @@ class label_issue_estimator {
   }
 
  private:
-  // Groups of rows are dealt to tasks by label. More tasks than any executor's share keeps threads busy; each task
-  // reads all labels of the batch, which is cheap beside the rows.
-  static constexpr index_t stripes = 16;
+  // Rows are flagged in parallel against what is selected so far and then taken one after the other; few are left to
+  // take once the groups have filled up. A block is short enough to be taken from the cache where rows are short.
+  static constexpr index_t block = 1 << 16;
+
+  template <class Exec, class Wanted, class Take>
+  void take_wanted_rows(Exec&& ex, index_t n, Wanted wanted, Take take) {
+    const index_t words_a_task = std::max<index_t>(row_chunks(block, classes_).end(0) / 64, 1);
+    const index_t rows_a_block = std::min(block, 16 * 64 * words_a_task);
+    for (index_t start = 0; start < n; start += rows_a_block) {
+      const index_t rows = std::min(rows_a_block, n - start);
+      const index_t words = (rows + 63) / 64;
+      ex((words + words_a_task - 1) / words_a_task, [&](index_t task) {
+        const index_t last = std::min(words, (task + 1) * words_a_task);
+        for (index_t w = task * words_a_task; w < last; ++w) {
+          std::uint64_t flags = 0;
+          for (index_t r = 64 * w; r < std::min(rows, 64 * (w + 1)); ++r)
+            flags |= std::uint64_t(wanted(start + r)) << (r % 64);
+          flags_[static_cast<std::size_t>(w)] = flags;
+        }
+      });
+      for (index_t w = 0; w < words; ++w)
+        for (std::uint64_t flags = flags_[static_cast<std::size_t>(w)]; flags != 0; flags &= flags - 1)
+          take(start + 64 * w + std::countr_zero(flags));
+    }
+  }
 
   template <class Joint>
   void plan_pruning(std::span<const std::int64_t> label_counts, const Joint& calibrated,
@@ -186,92 +214,82 @@ class label_issue_estimator {
     if (options_.filter_by != issue_filter::prune_by_noise_rate) by_class_ = detail::bounded_selection(class_capacity);
   }
 
-  template <class T, class Row>
-  bool keeps(const Row& row, index_t label) const {
-    return options_.compat == compatibility::cleanlab
-               ? detail::disagrees<detail::numpy_arithmetic_t<T>>(row, label, classes_)
-               : detail::disagrees<double>(row, label, classes_);
+  template <class Number, class Label, class T, class Exec>
+  void select_by_label(Exec&& ex, index_t first_row, const vector_view<const Label>& y, const matrix_view<const T>& p) {
+    const bool pairs = by_pair_.groups() != 0, classes = by_class_.groups() != 0;
+    take_wanted_rows(
+        ex, y.extent(0),
+        [&](index_t i) {
+          const auto label = static_cast<index_t>(y(i));
+          if (classes && double(p(i, label)) <= double(by_class_.limits()[label])) return true;
+          return pairs && detail::any_margin_within<Number>(p, i, label, by_pair_.limits() + label * classes_);
+        },
+        [&](index_t i) { take_row<Number>(p, i, static_cast<index_t>(y(i)), first_row + i); });
+  }
+
+  template <class Number, class T>
+  void take_row(const matrix_view<const T>& p, index_t i, index_t label, index_t row_number) {
+    const detail::row_reader<T> row = detail::row_of(p, i);
+    const auto put = [&](detail::bounded_selection& selection, index_t group, double key) {
+      const auto g = static_cast<std::size_t>(group);
+      if (selection.wants(g, key, row_number))
+        selection.put(g, {key, row_number, detail::keeps(p, i, label, options_.compat)});
+    };
+    if (by_class_.groups() != 0) put(by_class_, label, static_cast<double>(row[label]));
+    if (by_pair_.groups() == 0) return;
+    const Number own(row[label]);
+    const float* const limit = by_pair_.limits() + label * classes_;
+    for (index_t j = 0; j < classes_; ++j) {
+      const auto key = static_cast<double>(own - Number(row[j]));
+      if (key <= double(limit[j])) put(by_pair_, label * classes_ + j, key);
+    }
   }
 
   template <class Label, class T, class Exec>
-  void select_by_label(Exec&& ex, index_t first_row, const vector_view<const Label>& y, const matrix_view<const T>& p) {
-    ex(std::min(stripes, classes_), [&](index_t stripe) {
-      const index_t step = std::min(stripes, classes_);
-      for (index_t i = 0; i < y.extent(0); ++i) {
-        const auto label = static_cast<index_t>(y(i));
-        if (label % step != stripe) continue;
-        if (options_.compat == compatibility::cleanlab)
-          select_row<T, detail::numpy_arithmetic_t<T>>(detail::row_of(p, i), label, first_row + i);
-        else
-          select_row<T, double>(detail::row_of(p, i), label, first_row + i);
-      }
-    });
-  }
-
-  template <class T, class Number, class Row>
-  void select_row(const Row& row, index_t label, index_t row_number) {
-    const Number own(row[label]);
-    if (by_class_.groups() != 0) {
-      const auto group = static_cast<std::size_t>(label);
-      const auto key = static_cast<double>(own);
-      if (by_class_.wants(group, key, row_number)) by_class_.offer(group, {key, row_number, keeps<T>(row, label)});
-    }
-    if (by_pair_.groups() == 0) return;
-    const auto first_group = static_cast<std::size_t>(label * classes_);
-    const double* const worst = by_pair_.worst() + first_group;
-    for (index_t j = 0; j < classes_; ++j) {
-      const auto key = static_cast<double>(own - Number(row[j]));
-      if (!(key <= worst[j])) continue;
-      const std::size_t group = first_group + static_cast<std::size_t>(j);
-      if (by_pair_.wants(group, key, row_number)) by_pair_.offer(group, {key, row_number, keeps<T>(row, label)});
-    }
-  }
-
-  template <class Label, class T>
-  void select_by_score(index_t first_row, const vector_view<const Label>& y, const matrix_view<const T>& p) {
+  void select_by_score(Exec&& ex, index_t first_row, const vector_view<const Label>& y, const matrix_view<const T>& p) {
     const label_quality_options options{.score = options_.filter_by == issue_filter::low_self_confidence
                                                      ? quality_score::self_confidence
                                                      : quality_score::normalized_margin,
                                         .compat = options_.compat};
-    for (index_t i = 0; i < y.extent(0); ++i) {
-      const double key = detail::quality_of<T>(p, i, static_cast<index_t>(y(i)), {}, {}, options);
-      by_score_.offer(0, {key, first_row + i, true});
-    }
+    const auto score = [&](index_t i) {
+      return detail::quality_of<T>(p, i, static_cast<index_t>(y(i)), {}, {}, options);
+    };
+    take_wanted_rows(
+        ex, y.extent(0), [&](index_t i) { return score(i) <= double(by_score_.limits()[0]); },
+        [&](index_t i) {
+          const double key = score(i);
+          if (by_score_.wants(0, key, first_row + i)) by_score_.put(0, {key, first_row + i, true});
+        });
   }
 
   template <class Label, class T, class Exec>
   void list_rows(Exec&& ex, index_t first_row, const vector_view<const Label>& y, const matrix_view<const T>& p) {
     const auto* bound = bounds_.of<T>();
-    const auto is_issue = [&](index_t i) {
-      const auto label = static_cast<index_t>(y(i));
-      const auto row = detail::row_of(p, i);
-      return options_.filter_by == issue_filter::predicted_neq_given
-                 ? keeps<T>(row, label)
-                 : detail::count_row<T>(row, label, bound, classes_, options_.compat).issue;
-    };
-    std::int64_t count = listed_count_;
-    for_row_chunks(ex, y.extent(0), classes_, [&](index_t first, index_t last) {
-      for (index_t i = first; i < last; ++i) {
-        if (!is_issue(i)) continue;
-        const std::int64_t slot = detail::atomic_add(count, std::int64_t(1));
-        if (slot < static_cast<std::int64_t>(listed_.size())) listed_[static_cast<std::size_t>(slot)] = first_row + i;
-      }
-    });
-    require_room(count);
-    listed_count_ = count;
+    take_wanted_rows(
+        ex, y.extent(0),
+        [&](index_t i) {
+          const auto label = static_cast<index_t>(y(i));
+          return options_.filter_by == issue_filter::predicted_neq_given
+                     ? detail::keeps(p, i, label, options_.compat)
+                     : detail::count_row(p, i, label, bound, options_.compat).issue;
+        },
+        [&](index_t i) {
+          require_room(listed_.size() + 1);
+          listed_.push_back(first_row + i);
+        });
   }
 
-  void require_room(std::int64_t count) const {
-    if (count > static_cast<std::int64_t>(listed_.size()))
-      detail::fail<value_error>("label_issue_estimator: ", count, " issues where the joint has room for ",
-                                listed_.size(), "; add each row once, and only rows that the joint was made of");
+  void require_room(std::size_t count) const {
+    if (count > listed_room_)
+      detail::fail<value_error>("label_issue_estimator: more issues than the ", listed_room_,
+                                " that the joint has counted; add each row once, and only rows it was made of");
   }
 
   static std::vector<index_t> rows_of(const detail::bounded_selection& selection, bool only_marked) {
     std::vector<index_t> rows;
-    for (std::size_t g = 0; g < selection.groups(); ++g)
-      for (const detail::candidate& c : selection.group(g))
-        if (c.mark() || !only_marked) rows.push_back(c.row());
+    selection.for_each([&](const detail::candidate& c) {
+      if (c.mark() || !only_marked) rows.push_back(c.row());
+    });
     std::sort(rows.begin(), rows.end());
     rows.erase(std::unique(rows.begin(), rows.end()), rows.end());
     return rows;
@@ -283,8 +301,9 @@ class label_issue_estimator {
   detail::bounded_selection by_pair_;   // group a * k + b
   detail::bounded_selection by_class_;  // group a
   detail::bounded_selection by_score_;  // one group
+  std::size_t listed_room_ = 0;  // a copy of an estimator has no capacity of its own
   std::vector<index_t> listed_;
-  std::int64_t listed_count_ = 0;
+  std::vector<std::uint64_t> flags_ = std::vector<std::uint64_t>(block / 64);
 };
 
 /// What find_label_issues saw on its way.

@@ -6,6 +6,7 @@
 #include <weakly/core/view.hpp>
 #include <weakly/noise/calibrate_joint.hpp>
 #include <weakly/noise/detail/apportion.hpp>
+#include <weakly/noise/detail/numpy_arithmetic.hpp>
 
 #include <algorithm>
 #include <cmath>
@@ -40,14 +41,14 @@ matrix<std::int64_t> cleanlab_prune_counts(const matrix_view<const T>& joint,
     index_t nonzero = 0;
     for (index_t j = 0; j < k; ++j) nonzero += joint(c, j) != 0;
     const double lowered = (wanted - diagonal) / static_cast<double>(std::max<index_t>(nonzero - 1, 1));
-    double rest = 0;
-    for (index_t j = 0; j < k; ++j) {
-      if (j == c) continue;
-      const double w = std::max(static_cast<double>(joint(c, j)) - lowered, 0.0);
-      rest += w - f * w;
-      kept(j, c) = static_cast<std::int64_t>(f * w);
-    }
-    kept(c, c) = static_cast<std::int64_t>(wanted + rest);
+    const auto off_diagonal = [&](index_t j) { return std::max(static_cast<double>(joint(c, j)) - lowered, 0.0); };
+    const auto given_back = [&](std::size_t j) {
+      const double w = static_cast<index_t>(j) == c ? 0.0 : off_diagonal(static_cast<index_t>(j));
+      return w - f * w;
+    };
+    for (index_t j = 0; j < k; ++j) kept(j, c) = static_cast<std::int64_t>(f * off_diagonal(j));
+    // The sum is often just below or at an integer before it is cut, so its last bit decides: add as numpy does.
+    kept(c, c) = static_cast<std::int64_t>(wanted + numpy_sum<double>(given_back, 0, static_cast<std::size_t>(k)));
   }
   if (!to_remove.empty()) {
     std::vector<double> total(static_cast<std::size_t>(k));
@@ -56,12 +57,9 @@ matrix<std::int64_t> cleanlab_prune_counts(const matrix_view<const T>& joint,
     matrix<double> share(k, k);
     for (index_t j = 0; j < k; ++j) {
       const auto row = static_cast<std::size_t>(j);
-      double off = 0;
-      for (index_t c = 0; c < k; ++c) {
+      for (index_t c = 0; c < k; ++c)
         share(j, c) = static_cast<double>(kept(j, c)) / total[static_cast<std::size_t>(c)];
-        off += share(j, c);
-      }
-      off -= share(j, j);
+      const double off = numpy_sum(std::span<const double>(share.row(j))) - share(j, j);
       for (index_t c = 0; c < k; ++c) share(j, c) = share(j, c) * static_cast<double>(to_remove[row]) / off;
       share(j, j) = static_cast<double>(label_counts[row] - to_remove[row]);
     }
