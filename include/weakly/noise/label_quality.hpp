@@ -6,7 +6,9 @@
 #include <weakly/core/half.hpp>
 #include <weakly/core/labels.hpp>
 #include <weakly/core/math.hpp>
+#include <weakly/core/simd.hpp>
 #include <weakly/core/view.hpp>
+#include <weakly/noise/detail/keep.hpp>
 #include <weakly/noise/detail/numpy_arithmetic.hpp>
 
 #include <algorithm>
@@ -89,6 +91,20 @@ double greatest_other(const Row& row, index_t label, index_t k) {
   }
   if (nan) return std::numeric_limits<double>::quiet_NaN();
   return k > 1 ? top : 0.0;
+}
+
+/// As above for a row of floats or doubles that may lie contiguous: a maximum is exact in any order.
+template <class T>
+  requires std::is_floating_point_v<T>
+double greatest_other(const exact_row<T>& row, index_t label, index_t k) {
+  constexpr index_t worthwhile = 32;
+  if (row.stride != 1 || k < worthwhile) return greatest_other<exact_row<T>>(row, label, k);
+  const T* const behind = row.first + label + 1;
+  const index_t left = k - label - 1;
+  const auto is_nan = [](const auto& p, const auto&) { return p != p; };
+  if (any_of_row(row.first, label, T(0), is_nan) || any_of_row(behind, left, T(0), is_nan))
+    return std::numeric_limits<double>::quiet_NaN();
+  return std::max(double(simd::max(row.first, label)), double(simd::max(behind, left)));
 }
 
 template <class Row>
