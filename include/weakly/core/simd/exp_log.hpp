@@ -163,10 +163,10 @@ WEAKLY_INLINE batch<T> log1p_batch(batch<T> x) {
   const batch<T> u = x + T(1);
   const batch<T> part_of_one = u - x, part_of_x = u - T(1);
   const auto part = split(u);
-  // What u lost, on the scale of f. Beyond 2^(fraction_bits + 4) it does not matter, and 2^-k need not exist.
-  const batch<T> lost = select(x < T(typename c::word(1) << (c::fraction_bits + 4)),
-                               select(x < T(1), x - part_of_x, T(1) - part_of_one), T(0));
-  const batch<T> low = lost * power_of_two<T>(backend::as_words<T>((batch<T>(c::shifter) - part.k).value));
+  // What u lost, on the scale of f. From k = fraction_bits + 4 on it no longer matters, and 2^-k need not exist.
+  const batch<T> lost = select(x < T(1), x - part_of_x, T(1) - part_of_one);
+  const batch<T> scale_exponent = max(-part.k, T(-c::fraction_bits - 4));
+  const batch<T> low = lost * power_of_two<T>(backend::as_words<T>((scale_exponent + c::shifter).value));
   const batch<T> f = part.f + low;
   const batch<T> inside = log_of_parts<T>(part.k, f, (part.f - f) + low);
   const batch<T> outside = select(x > T(-1), x, select(x == T(-1), batch<T>(-limits::infinity()), limits::quiet_NaN()));
@@ -217,7 +217,7 @@ WEAKLY_INLINE batch<T> log1p(batch<T> x) {
   if constexpr (vectorized)
     return detail::log1p_batch(x);
   else
-    return detail::each(x, [](T v) { return std::log1p(v); });
+    return detail::each(x, [](T v) { return T(std::log1p(double(v))); });  // glibc's for float is off by 1.3 units
 }
 
 /// exp(x) for x <= 0 with a relative error below exp_nonpositive_error<T>, cheaper than exp. exp_nonpositive(0) = 1. A
