@@ -4,7 +4,8 @@
     python make_confident_learning.py             results for the stored optdigits predictions and for seeded draws
     python make_confident_learning.py --retrain   also make the optdigits predictions again (needs scikit-learn's data)
 
-Fields are described in README.md. Labels and probabilities are our own draws or predictions on UCI optical digits (CC BY 4.0).
+Fields are described in README.md. Labels and probabilities are our own draws or predictions on UCI
+optical digits (CC BY 4.0).
 """
 
 import argparse
@@ -14,7 +15,7 @@ import warnings
 
 import numpy as np
 
-# numpy's default sort leaves the order of equal keys open; a stable one makes every result a function of the input alone.
+# numpy's default sort leaves the order of equal keys open; with a stable one every result depends on the input alone.
 _argsort, _sort = np.argsort, np.sort
 np.argsort = lambda a, axis=-1, kind=None, order=None: _argsort(a, axis=axis, kind="stable", order=order)
 np.sort = lambda a, axis=-1, kind=None, order=None: _sort(a, axis=axis, kind="stable", order=order)
@@ -45,7 +46,7 @@ def attempt(f, *args, **kwargs):
     """The result of a call, or None where cleanlab refuses the input."""
     try:
         return f(*args, **kwargs)
-    except (ValueError, np.linalg.LinAlgError):
+    except (ValueError, IndexError, np.linalg.LinAlgError):
         return None
 
 
@@ -194,7 +195,7 @@ def multi_label(y, p):
     raw, off = count.compute_confident_joint(labels, p, multi_label=True, calibrate=False,
                                              return_indices_of_off_diagonals=True)
     filters = []
-    # cleanlab ranks the low_* rules by the order of one list applied to another: a defect, so no ranking is stored for them.
+    # cleanlab ranks the low_* rules by the order of one list applied to another: a defect, so that is not stored.
     for f in FILTERS:
         per_class = attempt(ml_filter.find_multilabel_issues_per_class, labels, p, filter_by=f, n_jobs=1)
         mask = attempt(ml_filter.find_label_issues, labels, p, filter_by=f, n_jobs=1)
@@ -299,6 +300,8 @@ def edge_cases():
     cases["single_precision_missing_class"] = (labels, p.astype(np.float32)), {}
     labels, p = noisy(rng(14), 240, 20, 2.0, 0.3)
     cases["twenty_classes"] = (labels, p), {}
+    labels, p = noisy(rng(45), 150, 12, 1.0, 0.4)
+    cases["fractional_counts"] = (labels, np.round(p, 2)), dict(custom=(np.linspace(0.1, 0.5, 12).tolist(),))
     return cases
 
 
@@ -319,7 +322,7 @@ def multi_label_cases():
 
 def formulas():
     r = np.random.default_rng([SEED, 200])
-    sums = [[0.5, 0.5], [1.5, 2.5, 3.0], [0.4] * 3, [2.6, 2.6, 2.6, 0.2], [10 / 3] * 3, [0.5] * 5, [1e-12, 0.9999999, 7],
+    sums = [[0.5, 0.5], [1.5, 2.5, 3.0], [0.4] * 3, [2.6, 2.6, 2.6, 0.2], [10 / 3] * 3, [0.5] * 5, [1e-12, 1 - 1e-7, 7],
             [0.0, 0.0], [1.25] * 4, [-0.6, -0.6, 3.2], [0.5] * 21, [2.75] * 40]
     sums += [(r.random(k) * 20).tolist() for k in (2, 3, 5, 9, 17, 33)]
     sums += [(r.integers(0, 40, k) / 4).tolist() for k in (2, 3, 4, 6, 8, 10, 16, 20, 30)]
@@ -339,13 +342,13 @@ def formulas():
             computed=count.calibrate_confident_joint(np.asfortranarray(c), labels)))
 
     prune = []
-    for i in range(12):
+    for _ in range(12):
         k = int(r.integers(2, 8))
         m = r.integers(0, 9, (k, k))
         np.fill_diagonal(m, r.choice([0, 2, 12, 30], k))
         for least in (0, 1, 7):
             for fraction in (1.0, 0.5, 0.3):
-                prune.append(dict(matrix=m, min_examples=least, frac_noise=fraction,
+                prune.append(dict(matrix=m, n=least, frac_noise=fraction,
                                   output=cl_filter._keep_at_least_n_per_class(m, least, frac_noise=fraction)))
 
     noise = np.array([[0.7, 0.2, 0.1], [0.2, 0.6, 0.1], [0.1, 0.2, 0.8]])
@@ -356,13 +359,13 @@ def formulas():
     rates[0, 1], rates[2, 2], rates[3, 1], rates[4, 4] = -0.1, 1.3, 1.2, 0.0
     return dict(
         round_preserving_sum=rounding,
-        calibration=calibration,
-        prune_counts=prune,
-        clip_noise_rates=[dict(input=rates, output=util.clip_noise_rates(rates))],
-        prior_from_noise_matrix=dict(ps=ps, noise_matrix=noise, prior=py, inverse_noise_matrix=inverse,
-                                     noise_matrix_back=latent_algebra.compute_noise_matrix_from_inverse(ps, inverse, py=py)),
-        posterior=dict(pred_probs=p, noise_matrix=noise, inverse_noise_matrix=inverse,
-                       output=latent_algebra.compute_pyx(p, noise, inverse)),
+        calibrate_confident_joint=calibration,
+        keep_at_least_n=prune,
+        clip_noise_rates=dict(input=rates, output=util.clip_noise_rates(rates)),
+        remove_noise_from_class=dict(input=noise, cls=1, output=util.remove_noise_from_class(noise, 1)),
+        py_inv_from_noise_matrix=dict(ps=ps, noise_matrix=noise, py=py, inverse_noise_matrix=inverse),
+        noise_matrix_from_inverse=latent_algebra.compute_noise_matrix_from_inverse(ps, inverse, py=py),
+        compute_pyx=dict(pred_probs=p, output=latent_algebra.compute_pyx(p, noise, inverse)),
     )
 
 
