@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: MIT
+#include "allocations.hpp"
+
+#include <doctest/doctest.h>
+
+#include <atomic>
+#include <cstddef>
+#include <cstdlib>
+#include <new>
+#include <vector>
+
+namespace {
+
+std::atomic<std::int64_t> calls = 0;
+
+void* counted(std::size_t bytes, std::size_t alignment) noexcept {
+  calls.fetch_add(1, std::memory_order_relaxed);
+  // aligned_alloc wants a multiple of the alignment, and nothing wants a null pointer for no bytes.
+  return std::aligned_alloc(alignment, (bytes / alignment + 1) * alignment);
+}
+
+void* counted_or_fail(std::size_t bytes, std::size_t alignment) {
+  void* const memory = counted(bytes, alignment);
+#if defined(__cpp_exceptions)
+  if (memory == nullptr) throw std::bad_alloc();
+#else
+  if (memory == nullptr) std::abort();
+#endif
+  return memory;
+}
+
+}  // namespace
+
+std::int64_t allocations::count() { return calls.load(std::memory_order_relaxed); }
+
+void* operator new(std::size_t bytes) { return counted_or_fail(bytes, alignof(std::max_align_t)); }
+void* operator new[](std::size_t bytes) { return counted_or_fail(bytes, alignof(std::max_align_t)); }
+void* operator new(std::size_t bytes, std::align_val_t a) { return counted_or_fail(bytes, std::size_t(a)); }
+void* operator new[](std::size_t bytes, std::align_val_t a) { return counted_or_fail(bytes, std::size_t(a)); }
+void* operator new(std::size_t bytes, const std::nothrow_t&) noexcept {
+  return counted(bytes, alignof(std::max_align_t));
+}
+void* operator new[](std::size_t bytes, const std::nothrow_t&) noexcept {
+  return counted(bytes, alignof(std::max_align_t));
+}
+void operator delete(void* memory) noexcept { std::free(memory); }
+void operator delete[](void* memory) noexcept { std::free(memory); }
+void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
+void operator delete[](void* memory, std::size_t) noexcept { std::free(memory); }
+void operator delete(void* memory, std::align_val_t) noexcept { std::free(memory); }
+void operator delete[](void* memory, std::align_val_t) noexcept { std::free(memory); }
+void operator delete(void* memory, std::size_t, std::align_val_t) noexcept { std::free(memory); }
+void operator delete[](void* memory, std::size_t, std::align_val_t) noexcept { std::free(memory); }
+void operator delete(void* memory, const std::nothrow_t&) noexcept { std::free(memory); }
+void operator delete[](void* memory, const std::nothrow_t&) noexcept { std::free(memory); }
+
+TEST_CASE("the allocation counter sees what a vector allocates") {
+  CHECK(allocations::during([] { std::vector<int> v(100); }) == 1);
+  CHECK(allocations::during([] {}) == 0);
+}
