@@ -69,7 +69,9 @@ plain_run summary_of(const audit_result& r) {
 /// a set of labels.
 template <class T, class Exec, class Predict>
 audit_result audit(Exec& exec, std::vector<std::int32_t>& labels, const options& o, progress& bar, Predict&& predict) {
-  const row_rules rules{.normalise = o.normalise, .any_sum = o.like_cleanlab};
+  // cleanlab's entropy takes the logarithm of whatever is there, so it refuses entries that are off by rounding.
+  const bool strict = o.like_cleanlab && o.score == "confidence_weighted_entropy";
+  const row_rules rules{.normalise = o.normalise, .any_sum = o.like_cleanlab, .slack = strict ? 0.0 : 1e-6};
   const auto run = [&](bool check, flipped_labels* flipped) {
     probability_source<T>& source = predict(labels);
     batches<T> data(source, rules, o.batch, bar);

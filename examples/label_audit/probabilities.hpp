@@ -79,15 +79,15 @@ class memory_probabilities final : public probability_source<float> {
 
 /// What is demanded of a row.
 struct row_rules {
-  bool normalise = false;                ///< rows are divided by their sum: entries above 1 and any sum above 0 will do
-  bool any_sum = false;                  ///< rows need not sum to one
-  static constexpr double slack = 1e-6;  ///< an entry may lie outside [0, 1] by so much
+  bool normalise = false;  ///< rows are divided by their sum: entries above 1 and any sum above 0 will do
+  bool any_sum = false;    ///< rows need not sum to one
+  double slack = 1e-6;     ///< an entry may lie outside [0, 1] by so much
 
   /// How far a row's sum may be from one: what rounding k entries to T, and adding them in single precision when they
   /// were computed, can leave. A float64 file often holds numbers that were computed in float32.
   template <class T>
   static double sum_tolerance(index_t k) {
-    return slack + 0x1p-24 * static_cast<double>(k) + (std::is_same_v<T, weakly::half> ? 0x1p-9 : 0.0);
+    return 1e-6 + 0x1p-24 * static_cast<double>(k) + (std::is_same_v<T, weakly::half> ? 0x1p-9 : 0.0);
   }
 };
 
@@ -196,8 +196,9 @@ class batches {
         throw bad_input(entry + " is above 1; give probabilities, or pass --normalise to divide each row by its sum");
     }
     throw bad_input(row + " sums to " + text(sum) +
-                    (rules_.normalise ? ", which cannot be normalised; predict the row again, or leave it out"
-                                      : ", not 1; pass --normalise to divide each row by its sum"));
+                    (sum <= 0 || rules_.normalise
+                         ? ", which cannot be normalised; predict the row again, or leave it out"
+                         : ", not 1; pass --normalise to divide each row by its sum"));
   }
 
   probability_source<T>& source_;

@@ -141,7 +141,7 @@ class html_report {
       if (r_.flip && original(x.row) >= 0) out_ += " class=\"found\"";
       out_ += ">" + svg_digit(pictures_->pictures[at(x.row)]) + "<figcaption><b>" + name(x.given) +
               " <span class=\"to\">→ " + name(x.suggested) + "</span></b>row " + std::to_string(x.row) + "<br>" +
-              fixed(x.score, 4) + "</figcaption></figure>";
+              brief(x.score) + "</figcaption></figure>";
     }
     out_ += "</div>";
     more(r_.issues.size() - shown, "in the table below and in the reports of --issues and --json");
@@ -279,7 +279,7 @@ class html_report {
       const std::int32_t before = original(x.row);
       out_ += before < 0 ? "<td class=\"soft\">the same</td>" : "<td class=\"yes\">" + name(before) + "</td>";
     }
-    out_ += "<td class=\"num\">" + fixed(x.score, 6) + "</td><td>" + meter(x.score, "cool") + "</td></tr>";
+    out_ += "<td class=\"num\">" + brief(x.score) + "</td><td>" + meter(x.score, "cool") + "</td></tr>";
   }
 
   void reading() {

@@ -99,7 +99,7 @@ class terminal_report {
     for (std::size_t i = 0; i < shown; ++i) {
       const issue& x = r_.issues[i];
       line(padded_left(std::to_string(x.row), 12) + "  " + padded_right(shortened(name(x.given), w), w) + "  " +
-           padded_right(shortened(name(x.suggested), w), std::max<std::size_t>(w, 9)) + "  " + fixed(x.score, 6));
+           padded_right(shortened(name(x.suggested), w), std::max<std::size_t>(w, 9)) + "  " + brief(x.score));
     }
     if (shown < r_.issues.size())
       line(padded_left("...", 12) + "  and " + grouped(static_cast<index_t>(r_.issues.size() - shown)) +

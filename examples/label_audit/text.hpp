@@ -70,6 +70,14 @@ inline std::string fixed(double x, int digits) {
   return buffer;
 }
 
+/// Three significant digits, for people.
+inline std::string brief(double x) {
+  if (std::isnan(x)) return "–";
+  char buffer[64];
+  std::snprintf(buffer, sizeof buffer, "%.3g", x);
+  return buffer;
+}
+
 inline std::string percent(double x, int digits = 1) { return std::isnan(x) ? "–" : fixed(100 * x, digits) + " %"; }
 
 /// 1234567 as 1,234,567.
