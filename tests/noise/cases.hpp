@@ -11,11 +11,15 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <initializer_list>
 #include <string>
 #include <string_view>
+#include <type_traits>
+#include <utility>
 #include <vector>
 
 namespace cases {
@@ -180,6 +184,12 @@ inline bool same(const std::vector<double>& a, const std::vector<double>& b) {
     if (!(a[i] == b[i] && std::signbit(a[i]) == std::signbit(b[i])) && !(std::isnan(a[i]) && std::isnan(b[i])))
       return false;
   return true;
+}
+
+/// Whether an accumulator has seen nothing yet.
+template <class Estimator>
+bool untouched(const Estimator& e) {
+  return std::all_of(e.state().begin(), e.state().end(), [](std::int64_t s) { return s == 0; });
 }
 
 /// Checks that f throws Error and that its message contains all the parts. Where exceptions are off a refusal ends the
