@@ -66,7 +66,7 @@ class thread_pool {
 
   template <class F>
   struct job_of : job {
-    job_of(index_t n, F& f) : job(n, [](job& self) { static_cast<job_of&>(self).loop(); }), body(f) {}
+    job_of(index_t indices, F& f) : job(indices, [](job& self) { static_cast<job_of&>(self).loop(); }), body(f) {}
 
     void loop() {
       for (;;) {
