@@ -29,7 +29,7 @@ struct mask {
 
   WEAKLY_INLINE friend mask operator&(mask a, mask b) { return {a.value & b.value}; }
   WEAKLY_INLINE friend mask operator|(mask a, mask b) { return {a.value | b.value}; }
-  WEAKLY_INLINE friend mask operator^(mask a, mask b) { return {a.value ^ b.value}; }
+  WEAKLY_INLINE friend mask operator^(mask a, mask b) { return {backend::exclusive_or<T>(a.value, b.value)}; }
   WEAKLY_INLINE friend mask operator~(mask a) { return {~a.value}; }
 };
 

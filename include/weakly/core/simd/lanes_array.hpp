@@ -192,6 +192,11 @@ WEAKLY_INLINE lanes_of<T> select(const flags_of<T>& condition, const lanes_of<T>
 }
 
 template <class T>
+WEAKLY_INLINE flags_of<T> exclusive_or(const flags_of<T>& a, const flags_of<T>& b) {
+  return a ^ b;
+}
+
+template <class T>
 WEAKLY_INLINE flags_of<T> first_flags(int count) {
   return each_lane<word_of<T>>([=](int i) { return i < count ? ~word_of<T>(0) : word_of<T>(0); });
 }

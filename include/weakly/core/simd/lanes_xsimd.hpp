@@ -28,9 +28,9 @@
 #include <type_traits>
 
 // What core/simd/batch.hpp stands on where xsimd is found: xsimd's registers and arithmetic, and intrinsics for what
-// xsimd 8.1 lacks (bits of a mask, partial and streaming access, half) or gets wrong on AVX-512: its fma rounds twice,
-// its negation of +0 is +0, its != is false for NaN. Full-mask forms of AVX-512 intrinsics give the same instruction as
-// the plain ones, but g++ 12 warns of an uninitialised register inside the plain ones.
+// xsimd 8.1 lacks (bits of a mask, partial and streaming access, half) or gets wrong: != is false for NaN from AVX on,
+// and on AVX-512 fma rounds twice, ^ of masks is |, and -(+0) is +0. Full-mask forms of AVX-512 intrinsics give the
+// same instruction as the plain ones, but g++ 12 warns of an uninitialised register inside the plain ones.
 namespace weakly::inline v0::simd::on_xsimd {
 
 inline constexpr bool has_vectors = true;
@@ -155,19 +155,7 @@ WEAKLY_INLINE flags_of<T> equal(const lanes_of<T>& a, const lanes_of<T>& b) {
 
 template <class T>
 WEAKLY_INLINE flags_of<T> not_equal(const lanes_of<T>& a, const lanes_of<T>& b) {
-#if defined(__AVX512F__)
-  if constexpr (sizeof(T) == 4)
-    return flags_of<T>(_mm512_cmp_ps_mask(a, b, _CMP_NEQ_UQ));
-  else
-    return flags_of<T>(_mm512_cmp_pd_mask(a, b, _CMP_NEQ_UQ));
-#elif defined(__AVX__)
-  if constexpr (sizeof(T) == 4)
-    return flags_of<T>(_mm256_cmp_ps(a, b, _CMP_NEQ_UQ));
-  else
-    return flags_of<T>(_mm256_cmp_pd(a, b, _CMP_NEQ_UQ));
-#else
   return ~(a == b);
-#endif
 }
 
 template <class T>
@@ -183,6 +171,15 @@ WEAKLY_INLINE flags_of<T> less_equal(const lanes_of<T>& a, const lanes_of<T>& b)
 template <class T>
 WEAKLY_INLINE lanes_of<T> select(const flags_of<T>& condition, const lanes_of<T>& yes, const lanes_of<T>& no) {
   return xsimd::select(condition, yes, no);
+}
+
+template <class T>
+WEAKLY_INLINE flags_of<T> exclusive_or(const flags_of<T>& a, const flags_of<T>& b) {
+#if defined(__AVX512F__)
+  return flags_of<T>(static_cast<typename flags_of<T>::register_type>(a.data ^ b.data));
+#else
+  return a ^ b;
+#endif
 }
 
 template <class T>
