@@ -10,6 +10,7 @@
 #include <cmath>
 #include <cstddef>
 #include <span>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -97,20 +98,28 @@ inline matrix<double> noise_matrix_from_inverse(const matrix<double>& inverse, s
   return noise;
 }
 
-/// The solution of m x = b by elimination with partial pivoting. Throws value_error when m is singular to working
-/// precision. Written out so that noise/ needs no linear-algebra library for one k x k system.
-inline std::vector<double> solve(matrix<double> m, std::span<const double> b) {
+/// The solution of m x = b by elimination with partial pivoting. Throws value_error when m or b is not finite, or m is
+/// singular to working precision. Written out so that noise/ needs no linear-algebra library for one k x k system.
+inline std::vector<double> solve(std::string_view function, matrix<double> m, std::span<const double> b) {
   const index_t k = m.rows();
   std::vector<double> x(b.begin(), b.end());
   double scale = 0;
-  for (const double cell : m.elements()) scale = std::max(scale, std::abs(cell));
+  for (index_t r = 0; r < k; ++r) {
+    if (!std::isfinite(b[static_cast<std::size_t>(r)]))
+      fail<value_error>(function, ": the probability of label ", r, " is ", b[static_cast<std::size_t>(r)]);
+    for (index_t c = 0; c < k; ++c) {
+      if (!std::isfinite(m(r, c)))
+        fail<value_error>(function, ": the noise matrix is ", m(r, c), " at row ", r, ", column ", c);
+      scale = std::max(scale, std::abs(m(r, c)));
+    }
+  }
   for (index_t c = 0; c < k; ++c) {
     index_t pivot = c;
     for (index_t r = c + 1; r < k; ++r)
       if (std::abs(m(r, c)) > std::abs(m(pivot, c))) pivot = r;
     if (!(std::abs(m(pivot, c)) > scale * 1e-15))
-      fail<value_error>("noise_matrices: the noise matrix is singular at class ", c,
-                        ", so P(s|y) P(y) = P(s) has no one solution; use another prior_method");
+      fail<value_error>(function, ": the noise matrix is singular at class ", c,
+                        ", so P(s|y) P(y) = P(s) has no one solution; estimate the prior by another method");
     if (pivot != c) {
       std::swap_ranges(m.row(c).begin(), m.row(c).end(), m.row(pivot).begin());
       std::swap(x[static_cast<std::size_t>(c)], x[static_cast<std::size_t>(pivot)]);
@@ -160,13 +169,13 @@ matrix<double> noise_matrix_from_inverse(const Inverse& inverse, std::span<const
 }
 
 /// The class prior that makes N py = ps: solved, clipped to [0, 1] (compatibility::cleanlab: [1e-6, 1]) and divided by
-/// its sum. Throws shape_error, or value_error when N is singular. O(k^3).
+/// its sum. Throws shape_error, or value_error when N is singular, or N or ps not finite. O(k^3).
 template <real_matrix Noise>
 std::vector<double> prior_from_noise_matrix(const Noise& noise, std::span<const double> ps,
                                             compatibility compat = compatibility::none) {
   const matrix<double> n = detail::square_copy("prior_from_noise_matrix", noise);
   detail::require_size("prior_from_noise_matrix", ps, n.rows());
-  std::vector<double> py = detail::solve(n, ps);
+  std::vector<double> py = detail::solve("prior_from_noise_matrix", n, ps);
   detail::normalise_prior(py, compat, 1e-6);
   return py;
 }

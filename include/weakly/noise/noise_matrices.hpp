@@ -96,7 +96,7 @@ inline std::vector<double> prior_of(const raw_rates& r, std::span<const double> 
         py[static_cast<std::size_t>(c)] = diagonal_prior(r.noise, r.inverse, ps, c, compat);
       break;
     case prior_method::equation:
-      py = solve(r.noise, ps);
+      py = solve("noise_matrices", r.noise, ps);
       break;
     case prior_method::marginal:
       py = r.marginal;
