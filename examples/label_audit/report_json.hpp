@@ -118,7 +118,7 @@ class json_writer {
   Out& out_;
 };
 
-/// The whole report: the keys are documented in docs and are the names of audit_result's members.
+/// The whole report; README.md of this folder explains the keys.
 template <class Out>
 void write_json(Out& out, const audit_result& result) {
   json_writer<Out>(out).report(result);

@@ -35,7 +35,7 @@ golden::integers flat_integers(const json& table) {
 
 /// Everything that --compat cleanlab reports about one folder of the reference data. Returns how many filters it
 /// checked.
-int check(const fs::path& data, const fs::path& folder) {
+int check(const fs::path& data, const fs::path& folder, bool exact_scores = true) {
   golden::reference_case from(data);
   const golden::single_label expected = golden::load_reference(from);
   CAPTURE(expected.name);
@@ -104,7 +104,19 @@ int check(const fs::path& data, const fs::path& folder) {
         return stored[static_cast<std::size_t>(a)] < stored[static_cast<std::size_t>(b)];
       });
       CHECK(found.at("num_issues") == rows.size());
-      CHECK(found.at("issues").get<golden::integers>() == rows);
+      if (exact_scores) {
+        CHECK(found.at("issues").get<golden::integers>() == rows);
+        continue;
+      }
+      // Scores that differ in their last bit only, by numpy's logarithm, may change places.
+      golden::integers mine = found.at("issues");
+      double before = -1;
+      for (const std::int64_t row : mine) {
+        CHECK(stored[static_cast<std::size_t>(row)] >= before - 1e-12);
+        before = std::max(before, stored[static_cast<std::size_t>(row)]);
+      }
+      std::sort(mine.begin(), mine.end());
+      CHECK(mine == f.issues.value());
     }
     ++filters;
   }
@@ -127,4 +139,15 @@ TEST_CASE("label_audit --compat cleanlab equals every stored result on 20news, f
   const auto data = support::reference_data("confident_learning/20news");
   if (!data) return;
   CHECK(check(*data, support::scratch_dir("audit_reference_20news")) == 19);
+}
+
+TEST_CASE("label_audit --compat cleanlab equals the stored results of the edge cases") {
+  const auto data = support::reference_data("confident_learning/edge");
+  if (!data) return;
+  int filters = 0;
+  for (const std::string name :
+       {"binary", "float32", "missing_classes", "multi_confident", "on_threshold", "one_hot_all_correct",
+        "one_hot_some_wrong", "rare_class", "ties", "unnormalised_rows", "zero_threshold_class"})
+    filters += check(*data / name, support::scratch_dir("audit_reference_" + name), name != "ties");
+  CHECK(filters >= 11 * 7);
 }
