@@ -10,6 +10,9 @@
 #include <weakly/noise/label_issues.hpp>
 #include <weakly/noise/label_quality.hpp>
 #include <weakly/noise/latent_algebra.hpp>
+#include <weakly/noise/multilabel_confident_joint.hpp>
+#include <weakly/noise/multilabel_issues.hpp>
+#include <weakly/noise/multilabel_quality.hpp>
 #include <weakly/noise/noise_generation.hpp>
 #include <weakly/noise/noise_matrices.hpp>
 #include <weakly/noise/noisy_labels.hpp>
