@@ -288,7 +288,7 @@ inline double weighted_entropy(const problem& q, index_t i) {
     const long double p = q.p(i, j) < 0 && q.p(i, j) >= -1e-6 ? 0 : static_cast<long double>(q.p(i, j));
     if (p != 0) entropy -= p * std::log(p);
   }
-  if (std::isnan(entropy)) return nan;
+  if (!std::isfinite(entropy)) return nan;
   if (q.k > 1) entropy /= std::log(static_cast<long double>(q.k));
   const long double x = q.k == 1 || entropy < 0 ? 0 : entropy / std::max<long double>(q.own(i), 1e-6L);
   return x == 0 ? 1 : static_cast<double>(std::log1p(x) / x);

@@ -120,8 +120,8 @@ double entropy_score(const Row& row, index_t label, index_t k) {
     const double p = row[j];
     sum += math::x_log_x(p < 0 && p >= -1e-6 ? 0.0 : p);
   }
+  if (!std::isfinite(sum)) return std::numeric_limits<double>::quiet_NaN();
   const double entropy = k > 1 ? std::max(-sum / std::log(static_cast<double>(k)), 0.0) : 0.0;
-  if (sum != sum) return sum;
   return math::log1p_over_x(entropy / std::max<double>(row[label], 1e-6));
 }
 
@@ -218,10 +218,10 @@ double quality_of(const matrix_view<const T>& p, index_t i, index_t label, std::
 /// out         n       float or double
 ///
 /// One class: the margin is ( p(s) + 1 ) / 2, the weighted entropy 1. NaN in a row makes the score of that row NaN
-/// where the score uses the entry. Entries in [-1e-6, 0) count as 0 in the entropy; lower ones give NaN. Throws
-/// shape_error, label_error; option_error for thresholds together with confidence_weighted_entropy, which is a function
-/// of the distribution itself. O(n), O(n k) for margin and entropy; allocates nothing. Same bits for every executor and
-/// layout. Source: Kuan, Mueller, "Model-agnostic label quality scoring", ICML DataPerf workshop 2022.
+/// where the score uses the entry. Entries in [-1e-6, 0) count as 0 in the entropy; lower and infinite ones give NaN.
+/// Throws shape_error, label_error; option_error for thresholds together with confidence_weighted_entropy, which is a
+/// function of the distribution itself. O(n), O(n k) for margin and entropy; allocates nothing. Same bits for every
+/// executor and layout. Source: Kuan, Mueller, "Model-agnostic label quality scoring", ICML DataPerf workshop 2022.
 template <executor Exec, label_vector Labels, real_matrix Prob, writable_vector Out>
   requires std::is_floating_point_v<typename view_t<Out>::value_type>
 void label_quality(Exec&& ex, const Labels& labels, const Prob& prob, std::span<const double> thresholds, Out&& out,
