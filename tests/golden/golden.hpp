@@ -77,13 +77,13 @@ struct single_label {
 };
 
 struct multi_label_filter {
-  std::string filter_by;
+  filter_result options;  // its issues: rows with an issue in any class
   std::optional<std::vector<integers>> per_class;
-  std::optional<integers> issues, ranked_by_self_confidence;
+  std::optional<integers> ranked_by_self_confidence;
 };
 
 struct multi_label {
-  std::string name;
+  std::string name, dtype;
   std::int64_t n = 0, k = 0;
   integers labels;                                // n x k of 0 and 1
   reals pred_probs, thresholds, joint;            // n x k, k x 2, k x 2 x 2
@@ -221,6 +221,7 @@ inline multi_label load_multi_label(const std::string& name) {
   const nlohmann::json j = read_json(directory() / (name + ".json"));
   multi_label out;
   out.name = name;
+  out.dtype = j.at("dtype");
   out.n = j.at("n");
   out.k = j.at("k");
   out.labels = integers_of(j.at("labels"));
@@ -231,8 +232,7 @@ inline multi_label load_multi_label(const std::string& name) {
   for (const auto& x : j.at("off_diagonal")) out.off_diagonal.push_back(integers_of(x));
   out.joint = reals_of(j.at("joint"));
   for (const auto& x : j.at("filters")) {
-    multi_label_filter f{x.at("filter_by"), std::nullopt, maybe_integers(x.at("issues")),
-                         maybe_integers(x.at("ranked_by_self_confidence"))};
+    multi_label_filter f{detail::filter_of(x), std::nullopt, maybe_integers(x.at("ranked_by_self_confidence"))};
     if (!x.at("per_class").is_null()) {
       f.per_class.emplace();
       for (const auto& c : x["per_class"]) f.per_class->push_back(integers_of(c));

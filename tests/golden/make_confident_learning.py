@@ -195,13 +195,16 @@ def multi_label(y, p):
     raw, off = count.compute_confident_joint(labels, p, multi_label=True, calibrate=False,
                                              return_indices_of_off_diagonals=True)
     filters = []
+    variants = [dict(filter_by=f) for f in FILTERS]
+    variants += [dict(filter_by=f, frac_noise=0.5, min_examples_per_class=5) for f in PRUNE]
+    variants += [dict(filter_by=f, num_to_remove_per_class=[2, 0, 3, 1]) for f in PRUNE]
     # cleanlab ranks the low_* rules by the order of one list applied to another: a defect, so that is not stored.
-    for f in FILTERS:
-        per_class = attempt(ml_filter.find_multilabel_issues_per_class, labels, p, filter_by=f, n_jobs=1)
-        mask = attempt(ml_filter.find_label_issues, labels, p, filter_by=f, n_jobs=1)
-        ranked = None if f.startswith("low_") else attempt(
-            ml_filter.find_label_issues, labels, p, filter_by=f, return_indices_ranked_by="self_confidence", n_jobs=1)
-        filters.append(dict(filter_by=f, per_class=None if per_class is None else [rows(c) for c in per_class.T],
+    for v in variants:
+        per_class = attempt(ml_filter.find_multilabel_issues_per_class, labels, p, n_jobs=1, **v)
+        mask = attempt(ml_filter.find_label_issues, labels, p, n_jobs=1, **v)
+        ranked = None if v["filter_by"].startswith("low_") else attempt(
+            ml_filter.find_label_issues, labels, p, return_indices_ranked_by="self_confidence", n_jobs=1, **v)
+        filters.append(dict(**v, per_class=None if per_class is None else [rows(c) for c in per_class.T],
                             issues=rows(mask), ranked_by_self_confidence=ranked))
     scores = {}
     for s in SCORES:
@@ -307,7 +310,9 @@ def edge_cases():
 
 def multi_label_cases():
     cases = {}
-    for i, name in enumerate(("multi_label", "multi_label_absent_class", "multi_label_all_ones_class")):
+    names = ("multi_label", "multi_label_absent_class", "multi_label_all_ones_class", "multi_label_single_precision",
+             "multi_label_half_precision")
+    for i, name in enumerate(names):
         r = np.random.default_rng([SEED, 100 + i])
         y = (r.random((120, 4)) < [0.3, 0.5, 0.2, 0.4]).astype(int)
         p = np.clip(0.15 + 0.7 * y + r.normal(0, 0.18, y.shape), 0, 1)
@@ -316,7 +321,7 @@ def multi_label_cases():
             y[:, 2] = 0
         if i == 2:
             y[:, 1] = 1
-        cases[name] = y, p
+        cases[name] = y, p.astype((np.float64, np.float64, np.float64, np.float32, np.float16)[i])
     return cases
 
 

@@ -170,6 +170,7 @@ inline multi_label load_multi_label_reference(reference_case& from) {
   const nlohmann::json expected = from.expected();
   multi_label out;
   out.name = from.name();
+  out.dtype = "float64";
   out.n = expected.at("n");
   out.k = expected.at("k");
   out.labels = from.integer_array("labels");
@@ -181,8 +182,8 @@ inline multi_label load_multi_label_reference(reference_case& from) {
   for (const std::string rule : {"prune_by_noise_rate", "prune_by_class", "both", "confident_learning",
                                  "predicted_neq_given", "low_self_confidence", "low_normalized_margin"}) {
     multi_label_filter f;
-    f.filter_by = rule;
-    if (from.has("expected_mask_" + rule)) f.issues = from.mask("expected_mask_" + rule);
+    f.options.filter_by = rule;
+    if (from.has("expected_mask_" + rule)) f.options.issues = from.mask("expected_mask_" + rule);
     if (from.has("expected_mask_per_class_" + rule)) {
       const integers rows = from.mask("expected_mask_per_class_" + rule);
       f.per_class.emplace(static_cast<std::size_t>(out.k));
