@@ -6,6 +6,7 @@
 
 #include <cstddef>
 #include <span>
+#include <utility>
 #include <vector>
 
 namespace weakly::inline v0 {
@@ -20,6 +21,9 @@ class matrix {
   matrix() = default;
   matrix(index_t rows, index_t columns, T value = T())
       : rows_(rows), columns_(columns), data_(static_cast<std::size_t>(rows * columns), value) {}
+  /// Takes over `elements`, row by row; there must be rows x columns of them.
+  matrix(index_t rows, index_t columns, std::vector<T>&& elements)
+      : rows_(rows), columns_(columns), data_(std::move(elements)) {}
 
   index_t rows() const { return rows_; }
   index_t cols() const { return columns_; }

@@ -14,6 +14,7 @@
 #include <cstddef>
 #include <limits>
 #include <span>
+#include <type_traits>
 #include <vector>
 
 namespace weakly::inline v0 {
@@ -156,6 +157,14 @@ class class_threshold_estimator {
     for (index_t i = first; i < last; ++i) {
       const auto c = static_cast<index_t>(y(i));
       const auto x = static_cast<arithmetic_t<T>>(p(i, c));
+      if constexpr (std::is_same_v<arithmetic_t<T>, float>) {
+        // Nearly always: a float from 2^-17 upwards is a multiple of 2^-40, whole units of the sum's high part.
+        if (x >= 0x1p-17f && x <= 1.0f) {
+          ++table[c].rows;
+          table[c].probability.high += static_cast<std::int64_t>(x * 0x1p40f);
+          continue;
+        }
+      }
       if (!detail::plausible_probability(x)) {
         bad.report(i);
         continue;

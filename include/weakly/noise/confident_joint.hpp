@@ -15,6 +15,7 @@
 #include <cstddef>
 #include <numeric>
 #include <span>
+#include <utility>
 #include <vector>
 
 namespace weakly::inline v0 {
@@ -81,21 +82,18 @@ class confident_joint_estimator {
   }
 
   /// The joint counts C, k x k: row the given label, column the guess. O(k^2).
-  matrix<std::int64_t> finish() const {
-    const index_t k = classes();
-    matrix<std::int64_t> joint(k, k);
-    for (index_t a = 0; a < k; ++a) {
-      std::copy_n(state_.data() + a * (k + 1), k, joint.row(a).data());
-      if (rows_labelled(a) > 0 || options_.compat == compatibility::cleanlab)
-        joint(a, a) = std::max<std::int64_t>(joint(a, a), 1);
-    }
-    return joint;
-  }
+  matrix<std::int64_t> finish() const& { return confident_joint_estimator(*this).take_counts(); }
+
+  /// As above, handing over the memory of an estimator that is no longer needed.
+  matrix<std::int64_t> finish() && { return take_counts(); }
 
   /// Rows of each given label, counted in the joint or not.
   std::vector<std::int64_t> label_counts() const {
-    std::vector<std::int64_t> rows;
-    for (index_t a = 0; a < classes(); ++a) rows.push_back(rows_labelled(a));
+    const index_t k = classes();
+    std::vector<std::int64_t> rows(state_.begin() + k * k, state_.end() - 1);
+    for (index_t a = 0; a < k; ++a)
+      rows[static_cast<std::size_t>(a)] =
+          std::accumulate(state_.begin() + a * k, state_.begin() + (a + 1) * k, rows[static_cast<std::size_t>(a)]);
     return rows;
   }
 
@@ -103,15 +101,21 @@ class confident_joint_estimator {
   /// number of label issues by the count of confident disagreements.
   std::int64_t off_diagonal_issues() const { return state_.back(); }
 
-  /// The numbers that merging adds: for each label its k counts and the number of its rows not counted; then the number
-  /// of off-diagonal issues.
+  /// The numbers that merging adds: the k x k counts row by row, the number of rows of each label that are not counted,
+  /// and the number of off-diagonal issues.
   std::span<std::int64_t> state() { return state_; }
   std::span<const std::int64_t> state() const { return state_; }
 
  private:
-  std::int64_t rows_labelled(index_t a) const {
-    const std::int64_t* const row = state_.data() + a * (classes() + 1);
-    return std::accumulate(row, row + classes() + 1, std::int64_t(0));
+  matrix<std::int64_t> take_counts() {
+    const index_t k = classes();
+    const std::vector<std::int64_t> rows = label_counts();
+    state_.resize(static_cast<std::size_t>(k * k));
+    matrix<std::int64_t> joint(k, k, std::move(state_));
+    for (index_t a = 0; a < k; ++a)
+      if (rows[static_cast<std::size_t>(a)] > 0 || options_.compat == compatibility::cleanlab)
+        joint(a, a) = std::max<std::int64_t>(joint(a, a), 1);
+    return joint;
   }
 
   detail::confidence_bounds bounds_;
@@ -144,7 +148,13 @@ confident_joint_result confident_joint(Exec&& ex, const Labels& labels, const Pr
       options.compat == compatibility::cleanlab ? cleanlab_thresholds(labels, prob) : exact.finish();
   confident_joint_estimator joint(thresholds, options);
   joint.add(ex, labels, prob);
-  return {std::move(thresholds), joint.label_counts(), joint.finish(), joint.off_diagonal_issues(), exact.rejected()};
+  confident_joint_result result;
+  result.thresholds = std::move(thresholds);
+  result.label_counts = joint.label_counts();
+  result.off_diagonal_issues = joint.off_diagonal_issues();
+  result.rejected = exact.rejected();
+  result.counts = std::move(joint).finish();
+  return result;
 }
 
 /// As above, on the calling thread.

@@ -19,11 +19,16 @@
 
 namespace weakly::inline v0::detail {
 
-/// Where a row belongs in a table of k + 1 columns: its guess, or column k when it is not counted.
+/// Where a row belongs: in the column of its guess, or in column k when it is not counted.
 struct counted_row {
   index_t column;
   bool issue;  ///< counted off the diagonal, and the label is not the most probable class either
 };
+
+/// The cell of the shared state: k x k counts, then k numbers of rows not counted, then the number of issues.
+WEAKLY_HD constexpr index_t joint_cell(index_t k, index_t label, index_t column) {
+  return column < k ? label * k + column : k * k + label;
+}
 
 /// What a guess means for row i of the given label.
 template <class T>
@@ -95,6 +100,8 @@ index_t confident_class_of_many(const Storage* row, const A* bound, index_t k) {
   using batch = simd::batch<A>;
   constexpr index_t unrolled = 4;
   constexpr index_t width = batch::size;
+  // The hardware stops fetching ahead at the end of a page, which is once a row or so.
+  constexpr index_t ahead = 256;
   A best = -std::numeric_limits<A>::infinity();
   index_t best_class = -1;
   const auto look = [&](simd::mask<A> hit, index_t first) {
@@ -109,6 +116,7 @@ index_t confident_class_of_many(const Storage* row, const A* bound, index_t k) {
   };
   index_t j = 0;
   for (; j + unrolled * width <= k; j += unrolled * width) {
+    simd::prefetch(row + j + ahead);
     const batch so_far(best);
     simd::mask<A> hit[unrolled];
     simd::unroll<int(unrolled)>([&](auto b) {
@@ -164,22 +172,17 @@ class few_class_counter {
     for (; i < last; ++i) put(label(i), count_row(prob_, i, label(i), bound_, compat_));
   }
 
-  /// Adds what was counted to the shared state, which has k + 1 columns and the number of issues behind them.
+  /// Adds what was counted to the shared state.
   void merge_into(std::int64_t* state) const {
     for (index_t a = 0; a < k_; ++a)
       for (index_t b = 0; b <= k_; ++b)
         if (const std::int32_t rows = table_[a * columns() + b]; rows != 0)
-          atomic_add(state[a * (k_ + 1) + b], std::int64_t(rows));
+          atomic_add(state[joint_cell(k_, a, b)], std::int64_t(rows));
     if (issues_ != 0) atomic_add(state[k_ * (k_ + 1)], issues_);
   }
 
  private:
-  struct pending {
-    index_t row;
-    std::uint64_t mask;
-  };
-
-  // One column more than the state has, for rows that are counted later.
+  // Beside the guesses: column k for rows not counted, column k + 1 for rows that are counted later.
   index_t columns() const { return k_ + 2; }
   index_t label(index_t i) const { return static_cast<index_t>(labels_(i)); }
 
@@ -200,25 +203,30 @@ class few_class_counter {
     }
   }
 
+  std::uint64_t mask_of(std::uint32_t r, std::uint32_t classes) const {
+    std::uint64_t mask;
+    std::memcpy(&mask, bits_ + r * classes / 8, sizeof mask);
+    return mask >> (r * classes % 8) & ((std::uint64_t(1) << classes) - 1);
+  }
+
   // A pass of its own, because bits read back at once would wait for the stores that wrote them.
   void count_rows(index_t i, index_t rows) {
-    const std::uint64_t row_bits = (std::uint64_t(1) << k_) - 1;
-    index_t listed = 0;
-    for (index_t r = 0, bit = 0; r < rows; ++r, bit += k_) {
-      std::uint64_t mask;
-      std::memcpy(&mask, bits_ + bit / 8, sizeof mask);
-      mask = (mask >> (bit % 8)) & row_bits;
-      const index_t y = label(i + r);
-      const index_t column = std::countr_zero(mask | (std::uint64_t(1) << k_));
-      const bool settled = ((mask & (mask - 1)) == 0) & ((column == y) | (column == k_));
-      ++table_[y * columns() + (settled ? column : k_ + 1)];
-      pending_[listed] = {i + r, mask};
-      listed += settled ? 0 : 1;
+    const auto classes = static_cast<std::uint32_t>(k_);
+    const Label* label_of = labels_.data() + i * labels_.stride(0);
+    const index_t stride = labels_.stride(0);
+    std::uint32_t listed = 0;
+    for (std::uint32_t r = 0; r < static_cast<std::uint32_t>(rows); ++r, label_of += stride) {
+      const std::uint64_t mask = mask_of(r, classes);
+      const auto y = static_cast<std::uint32_t>(*label_of);
+      const bool own = mask == std::uint64_t(1) << y, nobody = mask == 0;
+      ++table_[y * (classes + 2) + (own ? y : nobody ? classes : classes + 1)];
+      pending_[listed] = r;
+      listed += own || nobody ? 0 : 1;
     }
-    for (index_t q = 0; q < listed; ++q) {
-      const auto row = row_of(prob_, pending_[q].row);
-      const index_t y = label(pending_[q].row);
-      put(y, count_guess(prob_, pending_[q].row, y, guess_among(row, pending_[q].mask, k_, compat_), compat_));
+    for (std::uint32_t q = 0; q < listed; ++q) {
+      const index_t row = i + pending_[q];
+      const index_t guess = guess_among(row_of(prob_, row), mask_of(pending_[q], classes), k_, compat_);
+      put(label(row), count_guess(prob_, row, label(row), guess, compat_));
     }
   }
 
@@ -239,26 +247,34 @@ class few_class_counter {
   A bounds_[elements + 1];
   A copy_[elements + 1];
   unsigned char bits_[std::size_t(block / group) * elements / 8 + 8];
-  pending pending_[std::size_t(block) + 1];
+  std::uint32_t pending_[std::size_t(block) + 1];
 };
 
-/// Many classes: straight into the shared state, because two rows of a chunk seldom meet in a cell.
+/// Many classes: into the shared state, because two rows of a chunk seldom meet in a cell. Cells are collected and
+/// added to in bursts: an atomic addition holds back the loads behind it, which here are the next row.
 template <class Label, class T>
 void count_many_classes(const vector_view<const Label>& labels, const matrix_view<const T>& prob,
                         const arithmetic_t<T>* bound, compatibility compat, index_t first, index_t last,
                         std::int64_t* state) {
+  constexpr index_t burst = 64;
   const index_t k = prob.extent(1);
+  std::int64_t* cell[std::size_t(burst)];
   std::int64_t issues = 0;
-  for (index_t i = first; i < last; ++i) {
-    const auto label = static_cast<index_t>(labels(i));
-    const counted_row at = count_row(prob, i, label, bound, compat);
-    atomic_add(state[label * (k + 1) + at.column], std::int64_t(1));
-    issues += at.issue;
+  for (index_t i = first; i < last;) {
+    const index_t rows = last - i < burst ? last - i : burst;
+    for (index_t r = 0; r < rows; ++r, ++i) {
+      const auto label = static_cast<index_t>(labels(i));
+      const counted_row at = count_row(prob, i, label, bound, compat);
+      cell[r] = state + joint_cell(k, label, at.column);
+      simd::prefetch(cell[r]);
+      issues += at.issue;
+    }
+    for (index_t r = 0; r < rows; ++r) atomic_add(*cell[r], std::int64_t(1));
   }
   if (issues != 0) atomic_add(state[k * (k + 1)], issues);
 }
 
-/// Adds rows [first, last) to `state`: k rows of k + 1 columns, then the number of issues. Threads may share it.
+/// Adds rows [first, last) to `state`, laid out as joint_cell says. Threads may share it.
 template <class Label, class T>
 void confident_count(const vector_view<const Label>& labels, const matrix_view<const T>& prob,
                      const confidence_bounds& bounds, compatibility compat, index_t first, index_t last,
