@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: MIT
-#include <weakly/core/view.hpp>
+#include <weakly/noise/confident_joint.hpp>
+
+#include <vector>
 
 int main() {
-  const float numbers[21] = {};
-  weakly::detail::require_extent("refusal: prob", weakly::view(numbers, 7, 3), 1, 4);
+  const std::vector<int> labels(4);
+  const std::vector<float> prob(21);
+  weakly::confident_joint(labels, weakly::view(prob.data(), 7, 3));
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Whatever is defined in a header and not inline is defined twice in this program.
-#include <weakly/core/error.hpp>
-#include <weakly/core/executor.hpp>
-#include <weakly/core/matrix.hpp>
-#include <weakly/core/view.hpp>
+// Every header comes in front of this file and of main.cpp: what a header defines and is not inline is defined twice.
+#include <weakly/core/config.hpp>
+
+weakly::index_t second();
+weakly::index_t second() { return 2; }
