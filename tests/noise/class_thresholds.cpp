@@ -119,6 +119,21 @@ TEST_CASE("class_thresholds stay within half a unit in the last place of the lon
   }
 }
 
+TEST_CASE("class_thresholds stay exact when millions of rows of one class come in one batch") {
+  // A mean of equal entries is the entry. Its bits are chosen to fill the lower parts of the sum as fast as they can.
+  const double entry = 0.5 + (1 - 0x1p-13) * 0x1p-40;
+  const index_t n = index_t(1) << 21;
+  const int label = 0;
+  for (const index_t k : {1, 200}) {
+    const std::vector<double> row(at(k), entry);
+    const weakly::matrix_view<const double> prob(row.data(), {n, k}, {0, 1});  // one row, n times
+    const weakly::vector_view<const int> labels(&label, {n}, {0});
+    weakly::thread_pool pool(3);
+    CHECK(weakly::class_thresholds(labels, prob)[0] == entry);
+    CHECK(weakly::class_thresholds(pool, labels, prob)[0] == entry);
+  }
+}
+
 TEST_CASE("class_thresholds follow a permutation of the classes") {
   cases::generator g(14);
   for (int round = 0; round < 50; ++round) {

@@ -67,12 +67,17 @@ class class_threshold_estimator {
     detail::require_labels("class_threshold_estimator::add", y, classes_);
 
     detail::shared_status rejected;
-    // Only one entry of a row is touched, so a chunk is counted in rows.
-    for_row_chunks(ex, y.extent(0), 8, [&](index_t first, index_t last) {
-      rejected.merge(classes_ <= small ? add_small<Label, T>(y, p, first, last)
-                                       : add_large<Label, T>(y, p, first, last));
-    });
-    normalise();
+    // A part of a sum is added to at most 2^18 times before it is normalised: by chunks of 2^13 rows, or by single
+    // rows.
+    const index_t block = classes_ <= small ? index_t(1) << 31 : index_t(1) << 18;
+    for (index_t start = 0; start < y.extent(0); start += block) {
+      // Only one entry of a row is touched, so a chunk is counted in rows.
+      for_row_chunks(ex, std::min(block, y.extent(0) - start), 8, [&](index_t first, index_t last) {
+        rejected.merge(classes_ <= small ? add_small<Label, T>(y, p, start + first, start + last)
+                                         : add_large<Label, T>(y, p, start + first, start + last));
+      });
+      normalise();
+    }
     status bad = rejected.load();
     if (!bad.ok()) bad.first_bad_row += rows_;
     rejected_.merge(bad);
