@@ -1,46 +1,53 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
-# Builds the benchmarks, runs floors, library and peers on the same arrays one after the other, prints one table.
-# Installs what is missing with apt on Debian and Ubuntu; everything else it writes stays in build/.
+# Installs what is missing, builds the benchmarks, runs floors, library and peers on the same arrays one after the other,
+# and prints one table. The peers (cleanlab, numpy) come from PyPI into build/.
+#
+#   bash bench/run.sh [--list-packages | --update-readme]
+#
+# WEAKLY_BENCH_REPETITIONS (7) is how often each benchmark runs. --update-readme puts the table into bench/README.md.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
+. cmake/setup.sh
 
-packages=()
-need() { command -v "$1" > /dev/null || packages+=("$2"); }
-need g++ g++
-need cmake cmake
-need ninja ninja-build
-need git git
-need python3 python3
-python3 -c 'import ensurepip' 2> /dev/null || packages+=(python3-venv)
-[ -e /usr/include/benchmark/benchmark.h ] || packages+=(libbenchmark-dev)
-[ -e /usr/include/xsimd/xsimd.hpp ] || packages+=(libxsimd-dev)
-if [ "${#packages[@]}" -gt 0 ]; then
-  if ! command -v apt-get > /dev/null; then
-    echo "bench/run.sh needs what Debian calls ${packages[*]}; install them and run it again" >&2
+python=()
+python3 -c 'import ensurepip' 2>/dev/null || python=(python3 python3-venv)
+if [ "${1:-}" = --list-packages ]; then
+  [ ${#python[@]} -eq 0 ] || echo "weakly: would install with apt: ${python[*]}"
+  WEAKLY_LIST_PACKAGES=1
+fi
+weakly_setup gcc examples bench
+weakly_use_ccache "$PWD"
+if [ ${#python[@]} -gt 0 ]; then
+  if ! command -v apt-get >/dev/null; then
+    echo "weakly: the peers need Python 3 with venv and pip" >&2
     exit 1
   fi
-  sudo=()
-  [ "$(id -u)" -eq 0 ] || sudo=(sudo)
-  echo "installing ${packages[*]}"
-  "${sudo[@]}" apt-get update -qq
-  "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${packages[@]}"
+  apt=(apt-get -o DPkg::Lock::Timeout=600 -qq)
+  [ "$(id -u)" -eq 0 ] || apt=(sudo "${apt[@]}")
+  echo "weakly: installing with apt: ${python[*]}"
+  "${apt[@]}" update
+  DEBIAN_FRONTEND=noninteractive "${apt[@]}" install -y --no-install-recommends "${python[@]}"
 fi
 
-out=build/bench/results
-mkdir -p "$out"
-cmake --preset bench -DWEAKLY_TESTS=OFF -DWEAKLY_EXAMPLES=OFF
-cmake --build --preset bench --target weakly_bench
+# Its own folder and no tests. The examples stay on, because Debian's xsimd links xtl, which is looked for with them.
+build=build/benchmarks
+cmake --preset bench -B "$build" -D WEAKLY_TESTS=OFF >/dev/null
+cmake --build "$build" --target weakly_bench --parallel "$(nproc 2>/dev/null || echo 2)"
 
-venv=build/bench/venv
+venv=$build/venv
 [ -x "$venv/bin/python" ] || python3 -m venv "$venv"
-"$venv/bin/python" -c 'import cleanlab; assert cleanlab.__version__ == "2.9.0"' 2> /dev/null ||
+"$venv/bin/python" -c 'import cleanlab; assert cleanlab.__version__ == "2.9.0"' 2>/dev/null ||
   "$venv/bin/python" -m pip install -q --disable-pip-version-check cleanlab==2.9.0 numpy
 
+arrays=$PWD/$build/arrays
 sizes=(1000000x10 100000x1000)
-"$venv/bin/python" bench/peers/make_arrays.py "$out/arrays" "${sizes[@]}"
-WEAKLY_BENCH_DATA="$PWD/$out/arrays" build/bench/bench/weakly_bench \
-  --benchmark_filter='^(floor|thresholds_and_confident_joint|issues_and_score|sparse_confident_joint)/' \
-  --benchmark_repetitions="${WEAKLY_BENCH_REPETITIONS:-7}" --benchmark_out="$out/weakly.json" --benchmark_out_format=json
-"$venv/bin/python" bench/peers/confident_learning.py "$out/arrays" "$out/peers.json" "${sizes[@]}"
-"$venv/bin/python" bench/table.py "$out/weakly.json" "$out/peers.json" | tee "$out/table.md"
+"$venv/bin/python" bench/peers/make_arrays.py "$arrays" "${sizes[@]}"
+WEAKLY_BENCH_DATA=$arrays "$build/bench/weakly_bench" \
+  --benchmark_filter='^(floor/read|thresholds_and_confident_joint|issues_and_score|sparse_confident_joint)/' \
+  --benchmark_repetitions="${WEAKLY_BENCH_REPETITIONS:-7}" --benchmark_out="$build/weakly.json" \
+  --benchmark_out_format=json
+"$venv/bin/python" bench/peers/confident_learning.py "$arrays" "$build/peers.json" "${sizes[@]}"
+readme=()
+if [ "${1:-}" = --update-readme ]; then readme=(bench/README.md); fi
+"$venv/bin/python" bench/table.py "$build/weakly.json" "$build/peers.json" "${readme[@]}" | tee "$build/table.md"

@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: MIT
 """Merge one run of weakly_bench and of the peers into the table of bench/README.md.
 
-    python table.py weakly.json peers.json
+    python table.py weakly.json peers.json [README.md]
 
-Times are the least of the repetitions, ratios are taken within the run. A row that was not run is shown as missing.
+Times are the least of the repetitions, ratios are taken within the run. One-thread rows compare CPU time, which a busy
+machine changes least; two-thread rows have to compare wall time, and mean something only on a machine that is otherwise
+idle: the load average is printed for that. A row that was not run is shown as missing. With a third argument the table
+also replaces what stands between the marks in that file.
 """
 
 import json
@@ -13,6 +16,7 @@ import sys
 
 SMALL, LARGE = "1000000x10", "100000x1000"
 JOINT, ISSUES = "thresholds_and_confident_joint", "issues_and_score"
+BEGIN, END = "<!-- measured -->", "<!-- end of measured -->"
 
 
 def read_bench(path):
@@ -110,9 +114,9 @@ def main():
         return f"{JOINT}/{size}/threads:{threads}"
 
     t.row("thresholds + confident joint, 1e6 x 10, against two reads (joint / one read)", [joint(SMALL), read(SMALL)],
-          "wall", lambda a, b: a / (2 * b), 2.8, True, 2.2)
+          "cpu", lambda a, b: a / (2 * b), 2.8, True, 2.2)
     t.row("same, 1e5 x 1000, against one read (joint / read)", [joint(LARGE), read(LARGE)],
-          "wall", lambda a, b: a / b, 1.7, True, 1.4)
+          "cpu", lambda a, b: a / b, 1.7, True, 1.4)
     t.row("two threads against one, 1e6 x 10 (one / two)", [joint(SMALL), joint(SMALL, 2)],
           "wall", lambda a, b: a / b, 1.6, False)
     t.row("two threads, 1e5 x 1000, against the two-thread read (joint / read)", [joint(LARGE, 2), read(LARGE, 2)],
@@ -125,16 +129,27 @@ def main():
             t.memory(size, threads)
     t.sparse()
 
-    print(f"{processor()}, {context['num_cpus']} logical CPUs, cleanlab {peer_file['versions']['cleanlab']}, "
-          f"numpy {peer_file['versions']['numpy']}\n")
-    print("| work | times | result | goal | stretch | met |\n| --- | --- | --- | --- | --- | --- |")
-    print("\n".join(t.lines))
-    print("\n| peers, one thread | wall | CPU | weakly, CPU | ratio of CPU |\n| --- | --- | --- | --- | --- |")
+    load = ", ".join(f"{x:.2g}" for x in context.get("load_avg", [])) or "unknown"
+    out = [f"{processor()}, {context['num_cpus']} logical CPUs, load average {load} at the start; "
+           f"cleanlab {peer_file['versions']['cleanlab']}, numpy {peer_file['versions']['numpy']}.", "",
+           "| work | times | result | goal | stretch | met |", "| --- | --- | --- | --- | --- | --- |", *t.lines, "",
+           "| one thread | wall | CPU | weakly, CPU | ratio of CPU |", "| --- | --- | --- | --- | --- |"]
+    for size in (SMALL, LARGE):
+        found = bench.get(read(size))
+        if found:
+            out.append(f"| floor: one read, {size} | {milliseconds(found['wall'])} | {milliseconds(found['cpu'])} | | |")
     for name, times in peer_file["times"].items():
         _, work, size = name.split("/")
         ours = t.time(joint(size) if work == JOINT else f"{ISSUES}/{size}", "cpu") if work != "issues" else None
-        ratio = "" if not ours else f"{times['cpu'] / ours:.3g} x"
-        print(f"| {name} | {milliseconds(times['wall'])} | {milliseconds(times['cpu'])} | {milliseconds(ours) if ours else ''} | {ratio} |")
+        shown = f"{milliseconds(ours)} | {times['cpu'] / ours:.3g} x" if ours else "|"
+        out.append(f"| {name} | {milliseconds(times['wall'])} | {milliseconds(times['cpu'])} | {shown} |")
+    text = "\n".join(out) + "\n"
+    print(text, end="")
+    if len(sys.argv) > 3:
+        page = open(sys.argv[3]).read()
+        before, rest = page.split(BEGIN, 1)
+        after = rest.split(END, 1)[1]
+        open(sys.argv[3], "w").write(f"{before}{BEGIN}\n\n{text}\n{END}{after}")
 
 
 if __name__ == "__main__":
