@@ -96,8 +96,9 @@ WEAKLY_INLINE batch<T> exp_batch(batch<T> x) {
   const batch<T> shifted = fma(x, std::numbers::log2e_v<T>, c::shifter);
   const batch<T> k = shifted - c::shifter;
   const batch<T> r_high = fma(k, -c::ln2_high, x), r_low = k * -c::ln2_low, r = r_high + r_low;
-  const batch<T> p =
-      (r_high + fma(r * r, polynomial(r, c::exp), r_low)) + T(1);  // the rounding of r stays out of the sum
+  const batch<T> tail = fma(r * r, polynomial(r, c::exp), r_low);
+  const batch<T> sum = r_high + T(1);
+  const batch<T> p = sum + ((r_high - (sum - T(1))) + tail);  // 1 + r_high + tail, all but rounded once
   // 2^k in two factors: k runs over more than the exponents of normal numbers.
   const words<T> whole = backend::as_words<T>(shifted.value);
   const words<T> half = backend::shifted_right<T, 1>(whole);
@@ -161,10 +162,9 @@ WEAKLY_INLINE batch<T> log1p_batch(batch<T> x) {
   using c = exp_log_constants<T>;
   using limits = std::numeric_limits<T>;
   const batch<T> u = x + T(1);
-  const batch<T> part_of_one = u - x, part_of_x = u - T(1);
   const auto part = split(u);
   // What u lost, on the scale of f. From k = fraction_bits + 4 on it no longer matters, and 2^-k need not exist.
-  const batch<T> lost = select(x < T(1), x - part_of_x, T(1) - part_of_one);
+  const batch<T> lost = x - (u - T(1));
   const batch<T> scale_exponent = max(-part.k, T(-c::fraction_bits - 4));
   const batch<T> low = lost * power_of_two<T>(backend::as_words<T>((scale_exponent + c::shifter).value));
   const batch<T> f = part.f + low;
@@ -184,7 +184,7 @@ WEAKLY_INLINE batch<T> each(batch<T> x, F f) {
 }  // namespace detail
 
 /// Bound on the error of exp, log and log1p, in units in the last place of the exact result (of the least denormal
-/// below the normal numbers), for every argument. The largest error seen is 0.92.
+/// below the normal numbers), for every argument. The largest errors seen are 0.77 (exp), 0.85 (log) and 0.92 (log1p).
 inline constexpr double exp_log_error_ulp = 1;
 
 /// Bound on the relative error of exp_nonpositive.
