@@ -18,3 +18,4 @@
 #include <weakly/noise/noisy_labels.hpp>
 #include <weakly/noise/prune_counts.hpp>
 #include <weakly/noise/rank_issues.hpp>
+#include <weakly/noise/sparse_confident_joint.hpp>
