@@ -80,6 +80,27 @@ TEST_CASE("confident_joint has no phantom example of a class without rows, where
   CHECK(theirs.thresholds[2] == 2);
 }
 
+TEST_CASE("confident_joint keeps the thresholds of half probabilities exact, where cleanlab's are rounded to half") {
+  // Half numbers around 0.7 lie 1 / 2048 apart, and the mean is half way between two.
+  const weakly::half p[] = {weakly::half(1434 / 2048.0f), weakly::half(614 / 2048.0f), weakly::half(1435 / 2048.0f),
+                            weakly::half(613 / 2048.0f)};
+  const std::vector<int> y = {0, 0};
+  const auto ours = weakly::confident_joint(y, weakly::view(p, 2, 2));
+  const auto theirs = weakly::confident_joint(y, weakly::view(p, 2, 2), {.compat = compatibility::cleanlab});
+  CHECK(ours.thresholds[0] == 1434.5 / 2048);
+  CHECK(theirs.thresholds[0] == 1434.0 / 2048);
+}
+
+TEST_CASE("confident_joint in cleanlab's way refuses a threshold that a NaN has spoilt, and names its class") {
+  const std::vector<double> p = {0.5, 0.5, oracle::nan, 0.5, 0.5, 0.5};
+  cases::refuses<weakly::option_error>(
+      [&] {
+        weakly::confident_joint(std::vector<int>{1, 0, 0}, weakly::view(p.data(), 3, 2),
+                                {.compat = compatibility::cleanlab});
+      },
+      {"threshold of class 0 is NaN"});
+}
+
 TEST_CASE("confident_joint guesses among the confident classes, where cleanlab guesses among all") {
   const std::vector<double> p = {0.4, 0.35, 0.25};
   const std::vector<double> t = {0.6, 0.3, 0.2};
