@@ -50,6 +50,30 @@ TEST_CASE("thread_pool throws what a sequential loop would throw") {
   }
 }
 
+TEST_CASE("thread_pool throws the exception of the lowest index even when it is thrown last") {
+  weakly::thread_pool pool(2);
+  for (int repeat = 0; repeat < 10; ++repeat) {
+    std::atomic<bool> other_threw = false;
+    const auto give_up = std::chrono::steady_clock::now() + std::chrono::seconds(60);
+    int thrown = -1;
+    try {
+      pool(2, [&](weakly::index_t i) {
+        if (i == 1) {
+          other_threw = true;
+          throw 1;
+        }
+        while (!other_threw && std::chrono::steady_clock::now() < give_up) std::this_thread::yield();
+        std::this_thread::sleep_for(std::chrono::milliseconds(2));  // so that 1 is kept by now
+        throw 0;
+      });
+    } catch (int which) {
+      thrown = which;
+    }
+    CHECK(other_threw.load());
+    CHECK(thrown == 0);
+  }
+}
+
 TEST_CASE("thread_pool passes exceptions through nested calls") {
   for (const int threads : {1, 2, 4}) {
     weakly::thread_pool pool(threads);
