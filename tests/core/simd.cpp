@@ -47,7 +47,7 @@ word<T> bits_of(T x) {
 // Equal to the last bit, the sign of zero included; any NaN equals any other.
 template <class T>
 bool same(T a, T b) {
-  return (a != a && b != b) || bits_of(a) == bits_of(b);
+  return (std::isnan(a) && std::isnan(b)) || bits_of(a) == bits_of(b);
 }
 
 template <class T>

@@ -225,8 +225,8 @@ TEST_CASE_TEMPLATE("exp_nonpositive of special values", T, float, double) {
   CHECK(std::isnan(one(short_exp_of, limits::quiet_NaN())));
 
   index_t wrong = 0;
-  for (T x = std::log(limits::min()); x > T(-1000); x -= T(0.01)) {
-    const T y = one(short_exp_of, x);
+  for (int i = 0; i < 100000; ++i) {
+    const T y = one(short_exp_of, std::log(limits::min()) - T(i) * T(0.01));
     wrong += !(y >= T(0) && y <= limits::min() * (1 + T(1e-5)));
   }
   CHECK(wrong == 0);
