@@ -203,6 +203,8 @@ TEST_CASE("label_audit refuses places that cannot be written before it reads the
   }
   // One report that fails takes the others with it.
   CHECK(run_on_files(folder, {"--json", "report.json", "--html", "/dev/full"}).status == 2);
+  CHECK(run_on_files(folder, {"--json", "report.json", "--issues", "/dev/full"}).status ==
+        2);  // fails at the last flush
   CHECK(reports_in(folder) == strings{"folder"});
 }
 
