@@ -5,8 +5,10 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstdint>
 #include <set>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -163,4 +165,52 @@ TEST_CASE_TEMPLATE("find_label_issues agrees with cleanlab's filters in cleanlab
     CAPTURE(k);
     check(cases::random_problem<T>(g, 300, k, shape::loose), cases::all_layouts[g.below(6)]);
   }
+}
+
+TEST_CASE_TEMPLATE("find_label_issues sees the last bit by which another class is ahead of the label", T, float, double,
+                   weakly::half, weakly::bfloat16) {
+  cases::generator g(44);
+  const auto neighbour = [](double x, double towards) {
+    if constexpr (std::is_same_v<T, double>)
+      return std::nextafter(x, towards);
+    else if constexpr (std::is_same_v<T, float>)
+      return double(std::nextafter(static_cast<float>(x), static_cast<float>(towards)));
+    else
+      return double(
+          float(T::from_bits(static_cast<std::uint16_t>(T(static_cast<float>(x)).bits + (towards > x ? 1 : -1)))));
+  };
+  int ahead = 0, level = 0;
+  for (int round = 0; round < 300; ++round) {
+    const index_t k = round % 2 ? 2 + g.below(6) : 2 + g.below(90);
+    auto q = cases::random_problem<T>(g, 40, k, shape::smooth);
+    for (index_t i = 0; i < q.n; ++i) {
+      // The label's entry is small, so that 1e-6 is many units in its last place, and one other is all but level.
+      for (index_t j = 0; j < k; ++j) q.prob[at(i * k + j)] = 0;
+      const double own = oracle::stored<T>(g.chance(0.5) ? 1e-5 + 1e-4 * g.unit() : g.unit());
+      double other = oracle::stored<T>(own + 1e-6);
+      if (g.chance(0.6)) other = neighbour(other, g.chance(0.5) ? 2 : -2);
+      const index_t label = q.label[at(i)];
+      q.prob[at(i * k + label)] = g.chance(0.1) ? oracle::nan : own;
+      q.prob[at(i * k + (label + 1 + g.below(k - 1)) % k)] = other;
+      ahead += other > own + 1e-6;
+      level += other == own + 1e-6;
+    }
+    for (const cases::layout l : {cases::layout::row_major, cases::layout::column_major})
+      for (const compatibility compat : {compatibility::none, compatibility::cleanlab}) {
+        const cases::laid_out<T> prob(q, l);
+        weakly::confident_joint_result joint;  // the filter needs no more than the number of rows
+        joint.thresholds.assign(at(k), 0.5);
+        joint.label_counts.assign(at(k), 0);
+        joint.label_counts[0] = q.n;
+        weakly::label_issue_estimator issues(joint, weakly::matrix<std::int64_t>(k, k),
+                                             {.filter_by = issue_filter::predicted_neq_given, .compat = compat});
+        issues.add(0, q.label, prob.view());
+        std::vector<index_t> expected;
+        for (index_t i = 0; i < q.n; ++i)
+          if (oracle::disagrees<T>(q, i, compat)) expected.push_back(i);
+        REQUIRE(issues.finish() == expected);
+      }
+  }
+  CHECK(ahead > 1000);
+  if constexpr (std::is_same_v<T, double>) CHECK(level > 1000);
 }
