@@ -85,7 +85,7 @@ void check_issues(cases::generator& g, const oracle::problem& q, cases::layout l
     CAPTURE(static_cast<int>(filter));
     oracle::pruning pruning;
     if (g.chance(0.5)) pruning.frac_noise = static_cast<double>(g.below(17)) / 16;
-    if (g.chance(0.5)) pruning.min_examples_per_class = g.below(5);
+    if (g.chance(0.5)) pruning.min_examples_per_class = g.below(9);
     if (g.chance(0.3) && (filter == issue_filter::prune_by_class || filter == issue_filter::prune_by_noise_rate ||
                           filter == issue_filter::both))
       for (index_t a = 0; a < q.k; ++a) pruning.to_remove.push_back(g.below(7));
@@ -142,7 +142,7 @@ TEST_CASE_TEMPLATE("find_label_issues agrees with cleanlab's filters in cleanlab
       CAPTURE(static_cast<int>(filter));
       oracle::pruning pruning;
       if (g.chance(0.5)) pruning.frac_noise = static_cast<double>(g.below(17)) / 16;
-      if (g.chance(0.5)) pruning.min_examples_per_class = g.below(5);
+      if (g.chance(0.5)) pruning.min_examples_per_class = g.below(9);
       const auto got = weakly::find_label_issues(q.label, prob.view(),
                                                  {.filter_by = filter,
                                                   .frac_noise = pruning.frac_noise,

@@ -194,6 +194,13 @@ TEST_CASE(
   CHECK(theirs.prior[1] == doctest::Approx(1e-6).epsilon(1e-2));
 }
 
+TEST_CASE("a class without true rows leaves the equation of the prior solvable") {
+  const auto e =
+      weakly::noise_matrices(cases::as_matrix({{4, 0}, {3, 0}}), rows{4, 3}, {.method = prior_method::equation});
+  CHECK(e.prior[0] == doctest::Approx(1).epsilon(1e-15));
+  CHECK(e.prior[1] == doctest::Approx(0).epsilon(1e-15));
+}
+
 TEST_CASE("noise_matrices of no rows have no prior and unit columns") {
   const auto e = weakly::noise_matrices(weakly::matrix<std::int64_t>(2, 2), rows{0, 0});
   CHECK(e.prior == std::vector<double>{0, 0});
