@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <weakly/check/distribution.hpp>
+#include <weakly/check/labels.hpp>
 #include <weakly/noise/calibrate_joint.hpp>
 #include <weakly/noise/class_thresholds.hpp>
 #include <weakly/noise/cleanlab_thresholds.hpp>

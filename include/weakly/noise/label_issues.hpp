@@ -11,6 +11,7 @@
 #include <weakly/noise/detail/bounded_selection.hpp>
 #include <weakly/noise/detail/confident_count.hpp>
 #include <weakly/noise/detail/keep.hpp>
+#include <weakly/noise/detail/margins.hpp>
 #include <weakly/noise/detail/row_reader.hpp>
 #include <weakly/noise/label_quality.hpp>
 #include <weakly/noise/prune_counts.hpp>
@@ -19,6 +20,8 @@
 #include <bit>
 #include <cstddef>
 #include <cstdint>
+#include <iterator>
+#include <limits>
 #include <span>
 #include <vector>
 
@@ -97,6 +100,30 @@ class label_issue_estimator {
 
   index_t classes() const { return classes_; }
 
+  /// Counts, before the first `add`, how the margins of a batch are spread, so that `add` need not collect rows that it
+  /// would drop. Worth a pass over data in memory; the issues are the same with it and without it, provided that either
+  /// no row or every row is surveyed. Arguments and errors as for `add`. Allocates.
+  template <executor Exec, label_vector Labels, real_matrix Prob>
+  void survey(Exec&& ex, const Labels& labels, const Prob& prob) {
+    using Label = typename view_t<const Labels&>::value_type;
+    using T = typename view_t<const Prob&>::value_type;
+    const vector_view<const Label> y = view(labels);
+    const matrix_view<const T> p = view(prob);
+    require_batch<Label, T>("label_issue_estimator::survey: prob", y, p);
+    // A pass over the data that is not paid back by fewer candidates is not made.
+    const index_t large = by_pair_.rows_in_large_groups() + by_class_.rows_in_large_groups();
+    if (large * 512 < y.extent(0) * classes_) return;
+    if (!surveying_) {
+      by_pair_.begin_survey(0.0);  // rows whose label is above the other class are seldom needed
+      by_class_.begin_survey(std::numeric_limits<double>::infinity());
+      surveying_ = true;
+    }
+    if (options_.compat == compatibility::cleanlab)
+      note_margins<detail::numpy_arithmetic_t<T>, Label, T>(ex, y, p);
+    else
+      note_margins<double, Label, T>(ex, y, p);
+  }
+
   /// Adds a batch whose first row is row `first_row` of the whole data.
   ///
   /// labels  n       integers in [0, k)          prob  n x k   probabilities
@@ -110,9 +137,8 @@ class label_issue_estimator {
     using T = typename view_t<const Prob&>::value_type;
     const vector_view<const Label> y = view(labels);
     const matrix_view<const T> p = view(prob);
-    detail::require_extent("label_issue_estimator::add: prob", p, 0, y.extent(0));
-    detail::require_extent("label_issue_estimator::add: prob", p, 1, classes_);
-    detail::require_labels("label_issue_estimator::add", y, classes_);
+    require_batch<Label, T>("label_issue_estimator::add: prob", y, p);
+    end_survey();
     switch (options_.filter_by) {
       case issue_filter::prune_by_noise_rate:
       case issue_filter::prune_by_class:
@@ -189,6 +215,13 @@ class label_issue_estimator {
     }
   }
 
+  template <class Label, class T>
+  void require_batch(const char* function, const vector_view<const Label>& y, const matrix_view<const T>& p) const {
+    detail::require_extent(function, p, 0, y.extent(0));
+    detail::require_extent(function, p, 1, classes_);
+    detail::require_labels(function, y, classes_);
+  }
+
   template <class Joint>
   void plan_pruning(std::span<const std::int64_t> label_counts, const Joint& calibrated,
                     std::span<const std::int64_t> to_remove) {
@@ -227,22 +260,47 @@ class label_issue_estimator {
         [&](index_t i) { take_row<Number>(p, i, static_cast<index_t>(y(i)), first_row + i); });
   }
 
+  template <class Number, class Label, class T, class Exec>
+  void note_margins(Exec&& ex, const vector_view<const Label>& y, const matrix_view<const T>& p) {
+    const bool pairs = by_pair_.groups() != 0, classes = by_class_.groups() != 0;
+    for_row_chunks(ex, y.extent(0), classes_, [&](index_t first, index_t last) {
+      for (index_t i = first; i < last; ++i) {
+        const auto label = static_cast<index_t>(y(i));
+        const detail::row_reader<T> row = detail::row_of(p, i);
+        const auto own = static_cast<double>(row[label]);
+        if (classes && own <= double(by_class_.limits()[label])) by_class_.note(static_cast<std::size_t>(label), own);
+        if (!pairs) continue;
+        detail::for_each_margin_within<Number>(p, i, label, by_pair_.limits() + label * classes_, [&](index_t j) {
+          const auto key = static_cast<double>(Number(row[label]) - Number(row[j]));
+          if (key <= 0) by_pair_.note(static_cast<std::size_t>(label * classes_ + j), key);
+        });
+      }
+    });
+  }
+
+  void end_survey() {
+    if (!surveying_) return;
+    by_pair_.end_survey();
+    by_class_.end_survey();
+    surveying_ = false;
+  }
+
   template <class Number, class T>
   void take_row(const matrix_view<const T>& p, index_t i, index_t label, index_t row_number) {
     const detail::row_reader<T> row = detail::row_of(p, i);
-    const auto put = [&](detail::bounded_selection& selection, index_t group, double key) {
+    const auto put = [&](detail::bounded_selection& selection, index_t group, double key, bool certain) {
       const auto g = static_cast<std::size_t>(group);
       if (selection.wants(g, key, row_number))
-        selection.put(g, {key, row_number, detail::keeps(p, i, label, options_.compat)});
+        selection.put(g, {key, row_number, certain || detail::keeps(p, i, label, options_.compat)});
     };
-    if (by_class_.groups() != 0) put(by_class_, label, static_cast<double>(row[label]));
+    if (by_class_.groups() != 0) put(by_class_, label, static_cast<double>(row[label]), false);
     if (by_pair_.groups() == 0) return;
     const Number own(row[label]);
-    const float* const limit = by_pair_.limits() + label * classes_;
-    for (index_t j = 0; j < classes_; ++j) {
+    detail::for_each_margin_within<Number>(p, i, label, by_pair_.limits() + label * classes_, [&](index_t j) {
       const auto key = static_cast<double>(own - Number(row[j]));
-      if (key <= double(limit[j])) put(by_pair_, label * classes_ + j, key);
-    }
+      // A class this far above the label settles that the label is not the most probable one, however it is rounded.
+      put(by_pair_, label * classes_ + j, key, key < -4 * math::confidence_slack);
+    });
   }
 
   template <class Label, class T, class Exec>
@@ -301,6 +359,7 @@ class label_issue_estimator {
   detail::bounded_selection by_pair_;   // group a * k + b
   detail::bounded_selection by_class_;  // group a
   detail::bounded_selection by_score_;  // one group
+  bool surveying_ = false;
   std::size_t listed_room_ = 0;  // a copy of an estimator has no capacity of its own
   std::vector<index_t> listed_;
   std::vector<std::uint64_t> flags_ = std::vector<std::uint64_t>(block / 64);
@@ -329,6 +388,7 @@ label_issue_result find_label_issues(Exec&& ex, const Labels& labels, const Prob
   result.joint = confident_joint(ex, labels, prob, {.compat = options.compat});
   result.calibrated = calibrate_joint(result.joint.counts, result.joint.label_counts, {.compat = options.compat});
   label_issue_estimator issues(result.joint, result.calibrated, options, to_remove);
+  issues.survey(ex, labels, prob);
   issues.add(ex, 0, labels, prob);
   result.rows = issues.finish();
   result.issues_per_class.resize(result.joint.label_counts.size());

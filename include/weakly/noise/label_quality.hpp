@@ -97,14 +97,24 @@ double greatest_other(const Row& row, index_t label, index_t k) {
 template <class T>
   requires std::is_floating_point_v<T>
 double greatest_other(const exact_row<T>& row, index_t label, index_t k) {
-  constexpr index_t worthwhile = 32;
-  if (row.stride != 1 || k < worthwhile) return greatest_other<exact_row<T>>(row, label, k);
-  const T* const behind = row.first + label + 1;
-  const index_t left = k - label - 1;
-  const auto is_nan = [](const auto& p, const auto&) { return p != p; };
-  if (any_of_row(row.first, label, T(0), is_nan) || any_of_row(behind, left, T(0), is_nan))
-    return std::numeric_limits<double>::quiet_NaN();
-  return std::max(double(simd::max(row.first, label)), double(simd::max(behind, left)));
+  using batch = simd::batch<T>;
+  static constexpr T lane_number[] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+  static_assert(batch::size <= 16);
+  constexpr T nothing = -std::numeric_limits<T>::infinity();
+  if (row.stride != 1 || k < 2) return greatest_other<exact_row<T>>(row, label, k);
+  const batch lane = simd::load(lane_number);
+  batch top = nothing;
+  simd::mask<T> nan = top != top;
+  const auto take = [&](batch x, index_t first) {
+    const index_t at = label - first;
+    if (at >= 0 && at < batch::size) x = simd::select(lane == batch(static_cast<T>(at)), nothing, x);
+    nan = nan | (x != x);
+    top = simd::max(x, top);
+  };
+  index_t j = 0;
+  for (; j + batch::size <= k; j += batch::size) take(simd::load(row.first + j), j);
+  if (j < k) take(simd::load_partial(row.first + j, k - j, nothing), j);
+  return simd::any(nan) ? std::numeric_limits<double>::quiet_NaN() : double(simd::reduce_max(top));
 }
 
 template <class Row>

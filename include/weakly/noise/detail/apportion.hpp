@@ -21,26 +21,30 @@ __extension__ using wide_unsigned = unsigned __int128;
 ///     share(j) = floor(total weight(j) / sum of weights), plus one in the cells with the largest remainders until the
 ///     shares sum to total; among equal remainders the lowest j comes first
 ///
-/// Weights and total are not negative. With no weight at all nothing is shared. O(k log k), allocates k indices.
+/// Weights and total are not negative. With no weight at all nothing is shared. O(k log k), allocates 16 bytes for each
+/// cell with a weight.
 inline void apportion(std::span<const std::int64_t> weight, std::int64_t total, std::span<std::int64_t> share) {
   std::fill(share.begin(), share.end(), 0);
-  const auto sum = static_cast<wide_unsigned>(std::accumulate(weight.begin(), weight.end(), std::int64_t(0)));
+  const std::int64_t sum = std::accumulate(weight.begin(), weight.end(), std::int64_t(0));
   if (sum == 0 || total <= 0) return;
-  std::vector<std::uint64_t> remainder(weight.size());
+  struct cell {
+    std::uint64_t remainder;
+    std::size_t index;
+    bool operator<(const cell& other) const {
+      return remainder != other.remainder ? remainder > other.remainder : index < other.index;
+    }
+  };
+  std::vector<cell> cells;  // joints are sparse: only cells with a weight take part
   std::int64_t left = total;
   for (std::size_t j = 0; j < weight.size(); ++j) {
+    if (weight[j] == 0) continue;
     const wide_unsigned product = static_cast<wide_unsigned>(weight[j]) * static_cast<wide_unsigned>(total);
-    share[j] = static_cast<std::int64_t>(product / sum);
-    remainder[j] = static_cast<std::uint64_t>(product % sum);
+    share[j] = static_cast<std::int64_t>(product / static_cast<wide_unsigned>(sum));
+    cells.push_back({static_cast<std::uint64_t>(product % static_cast<wide_unsigned>(sum)), j});
     left -= share[j];
   }
-  if (left == 0) return;
-  std::vector<std::size_t> order(weight.size());
-  std::iota(order.begin(), order.end(), std::size_t(0));
-  std::partial_sort(order.begin(), order.begin() + left, order.end(), [&](std::size_t a, std::size_t b) {
-    return remainder[a] != remainder[b] ? remainder[a] > remainder[b] : a < b;
-  });
-  for (std::int64_t l = 0; l < left; ++l) ++share[order[static_cast<std::size_t>(l)]];
+  std::partial_sort(cells.begin(), cells.begin() + left, cells.end());
+  for (std::int64_t l = 0; l < left; ++l) ++share[cells[static_cast<std::size_t>(l)].index];
 }
 
 /// cleanlab's rounding of a row of numbers that keeps the row's rounded sum: every cell to the nearest integer (halves

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <weakly/core/config.hpp>
+#include <weakly/core/executor.hpp>
 #include <weakly/noise/detail/float_not_below.hpp>
 
 #include <algorithm>
@@ -45,7 +46,7 @@ class bounded_selection {
       pool_of_[g] = static_cast<std::int32_t>(pools_.size());
       limit_[g] = std::numeric_limits<float>::infinity();
       const auto kept = static_cast<std::size_t>(capacity[g]);
-      pools_.push_back({slots, kept, 0, false, {}});
+      pools_.push_back({slots, kept, 0, 0, false, false, {}});
       slots += room(kept);
     }
     slots_.resize(slots);
@@ -76,6 +77,57 @@ class bounded_selection {
     limit_[group] = float_not_below(p.worst.key);
   }
 
+  /// Capacity of the groups that a survey helps.
+  index_t rows_in_large_groups() const {
+    std::size_t rows = 0;
+    for (const pool& p : pools_) rows += p.capacity >= large ? p.capacity : 0;
+    return static_cast<index_t>(rows);
+  }
+
+  /// A survey tells, before anything is put, how the keys of all rows are spread, so that a group need not collect rows
+  /// that will be dropped. Counts keys up to `greatest` of the groups large enough to be worth it; meanwhile limits()
+  /// are of the survey. Allocates 2 KiB for each such group.
+  void begin_survey(double greatest) {
+    for (std::size_t g = 0; g < groups(); ++g) {
+      if (pool_of_[g] == closed) continue;
+      pool& p = pools_[static_cast<std::size_t>(pool_of_[g])];
+      const bool worthwhile = p.capacity >= large;
+      limit_[g] = worthwhile ? float_not_below(greatest) : -std::numeric_limits<float>::infinity();
+      if (!worthwhile) continue;
+      p.surveyed = true;
+      p.bins = spread_.size();
+      spread_.resize(spread_.size() + bins);
+    }
+  }
+
+  /// Counts a key, unless the group is not surveyed. Threads may share the counts.
+  void note(std::size_t group, double key) {
+    if (pool_of_[group] == closed) return;
+    const pool& p = pools_[static_cast<std::size_t>(pool_of_[group])];
+    if (!p.surveyed) return;
+    const double bin = (key + 1) * (bins / 2);
+    const auto b = static_cast<std::size_t>(bin > 0 ? std::min<double>(bin, bins - 1) : 0.0);
+    atomic_add(spread_[p.bins + b], std::int32_t(1));
+  }
+
+  /// Admits to each group only keys of bins that together hold its capacity of rows; every key where they do not.
+  void end_survey() {
+    for (std::size_t g = 0; g < groups(); ++g) {
+      if (pool_of_[g] == closed) continue;
+      const pool& p = pools_[static_cast<std::size_t>(pool_of_[g])];
+      limit_[g] = std::numeric_limits<float>::infinity();
+      std::size_t rows = 0;
+      for (std::size_t b = 0; p.surveyed && b + 1 < bins; ++b) {
+        rows += static_cast<std::size_t>(spread_[p.bins + b]);
+        if (rows < p.capacity) continue;
+        // A key of bin b or below is less than this number, which is exact.
+        limit_[g] = static_cast<float>(b + 1) / (bins / 2) - 1;
+        break;
+      }
+    }
+    spread_ = {};
+  }
+
   void merge(const bounded_selection& other) {
     for (std::size_t g = 0; g < other.groups(); ++g) {
       if (other.pool_of_[g] == closed) continue;
@@ -104,12 +156,16 @@ class bounded_selection {
     std::size_t begin;
     std::size_t capacity;
     std::size_t size;
+    std::size_t bins;  // where its part of the survey begins
+    bool surveyed;
     bool cut;  // `worst` holds: nothing at or behind it can be among the best
     candidate worst;
   };
 
   static constexpr std::int32_t closed = -1;
-  static constexpr std::size_t room(std::size_t capacity) { return capacity + capacity / 2 + 1; }
+  static constexpr std::size_t large = 64;
+  static constexpr std::size_t bins = 512;  // of equal width over [-1, 1]
+  static constexpr std::size_t room(std::size_t capacity) { return 2 * capacity; }
 
   std::span<const candidate> collected(std::size_t g) const {
     const pool& p = pools_[static_cast<std::size_t>(pool_of_[g])];
@@ -120,6 +176,7 @@ class bounded_selection {
   std::vector<float> limit_;
   std::vector<pool> pools_;
   std::vector<candidate> slots_;
+  std::vector<std::int32_t> spread_;
 };
 
 }  // namespace weakly::inline v0::detail

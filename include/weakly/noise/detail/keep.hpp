@@ -75,32 +75,4 @@ bool keeps(const matrix_view<const T>& p, index_t i, index_t label, compatibilit
                                            : disagrees<double>(row, label, k);
 }
 
-/// Whether p(label) - p(j) <= limit(j) for any class j: whether row i may enter one of the groups of its label. Where
-/// the storage is float the difference is rounded to float; a limit that is a float bounds it as it bounds the exact
-/// one.
-template <class Number, class T>
-bool any_margin_within(const matrix_view<const T>& p, index_t i, index_t label, const float* limit) {
-  const index_t k = p.extent(1);
-  const row_reader<T> row = row_of(p, i);
-  if constexpr (std::is_same_v<T, float>) {
-    if (rows_are_contiguous(p)) {
-      using batch = simd::batch<float>;
-      const batch own(row[label]);
-      const float* const first = row.first;
-      const auto within = [&](index_t j) { return simd::any(own - simd::load(first + j) <= simd::load(limit + j)); };
-      index_t j = 0;
-      for (; j + batch::size <= k; j += batch::size)
-        if (within(j)) return true;
-      if (j == k) return false;
-      if (k >= batch::size) return within(k - batch::size);
-      constexpr float inf = std::numeric_limits<float>::infinity();
-      return simd::any(own - simd::load_partial(first, k, -inf) <= simd::load_partial(limit, k, -inf));
-    }
-  }
-  const Number own(row[label]);
-  for (index_t j = 0; j < k; ++j)
-    if (static_cast<double>(own - Number(row[j])) <= double(limit[j])) return true;
-  return false;
-}
-
 }  // namespace weakly::inline v0::detail
