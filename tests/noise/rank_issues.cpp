@@ -88,15 +88,13 @@ TEST_CASE_TEMPLATE("rank_issues reads scores of every storage type, strided", T,
   CHECK(std::equal(top.begin(), top.end(), rows.begin()));
 }
 
-TEST_CASE("rank_issues and top_issues allocate nothing") {
+TEST_CASE("rank_issues allocates once, top_issues not at all") {
   cases::generator g(103);
   const auto s = tied_scores(g, 5000);
   auto rows = cases::permutation(g, 5000);
   std::vector<index_t> top(300);
-  CHECK(allocations::during([&] {
-          weakly::rank_issues(s, rows);
-          weakly::top_issues(s, top);
-        }) == 0);
+  CHECK(allocations::during([&] { weakly::rank_issues(s, rows); }) <= 1);
+  CHECK(allocations::during([&] { weakly::top_issues(s, top); }) == 0);
 }
 
 TEST_CASE("rank_issues refuses rows without a score, top_issues more rows than there are") {

@@ -13,6 +13,7 @@
 #include <weakly/noise/detail/keep.hpp>
 #include <weakly/noise/detail/margins.hpp>
 #include <weakly/noise/detail/row_reader.hpp>
+#include <weakly/noise/detail/sort_distinct.hpp>
 #include <weakly/noise/label_quality.hpp>
 #include <weakly/noise/prune_counts.hpp>
 
@@ -348,8 +349,7 @@ class label_issue_estimator {
     selection.for_each([&](const detail::candidate& c) {
       if (c.mark() || !only_marked) rows.push_back(c.row());
     });
-    std::sort(rows.begin(), rows.end());
-    rows.erase(std::unique(rows.begin(), rows.end()), rows.end());
+    detail::sort_distinct(rows);
     return rows;
   }
 

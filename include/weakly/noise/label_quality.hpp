@@ -113,7 +113,10 @@ double greatest_other(const exact_row<T>& row, index_t label, index_t k) {
   };
   index_t j = 0;
   for (; j + batch::size <= k; j += batch::size) take(simd::load(row.first + j), j);
-  if (j < k) take(simd::load_partial(row.first + j, k - j, nothing), j);
+  if (j < k && k >= batch::size)
+    take(simd::load(row.first + k - batch::size), k - batch::size);  // some lanes twice, which a maximum does not mind
+  else if (j < k)
+    take(simd::load_partial(row.first + j, k - j, nothing), j);
   return simd::any(nan) ? std::numeric_limits<double>::quiet_NaN() : double(simd::reduce_max(top));
 }
 

@@ -2,11 +2,13 @@
 #pragma once
 
 #include <weakly/core/error.hpp>
+#include <weakly/core/half.hpp>
 #include <weakly/core/view.hpp>
 
 #include <algorithm>
 #include <numeric>
 #include <span>
+#include <vector>
 
 namespace weakly::inline v0 {
 
@@ -14,14 +16,18 @@ namespace detail {
 
 /// Ascending by (score, row), NaN after every number: a total order, so that a ranking never depends on the sort.
 template <class T>
+bool is_more_suspicious(T x, index_t x_row, T y, index_t y_row) {
+  const bool x_nan = x != x, y_nan = y != y;
+  if (x_nan != y_nan) return y_nan;
+  return x_nan || x == y ? x_row < y_row : x < y;
+}
+
+template <class T>
 struct by_score_then_row {
   vector_view<const T> score;
 
   bool operator()(index_t a, index_t b) const {
-    const T x = score(a), y = score(b);
-    const bool x_nan = x != x, y_nan = y != y;
-    if (x_nan != y_nan) return y_nan;
-    return x_nan || x == y ? a < b : x < y;
+    return is_more_suspicious(static_cast<arithmetic_t<T>>(score(a)), a, static_cast<arithmetic_t<T>>(score(b)), b);
   }
 };
 
@@ -38,13 +44,24 @@ void require_rows(const char* function, const vector_view<const T>& score, std::
 ///
 /// scores  n   label_quality.hpp       rows  m   row numbers in [0, n), reordered in place
 ///
-/// Throws shape_error for a row outside [0, n). O(m log m), allocates nothing.
+/// Throws shape_error for a row outside [0, n). O(m log m), allocates 16 bytes a row.
 template <real_vector Scores>
 void rank_issues(const Scores& scores, std::span<index_t> rows) {
   using T = typename view_t<const Scores&>::value_type;
   const vector_view<const T> s = view(scores);
   detail::require_rows<T>("rank_issues", s, rows);
-  std::sort(rows.begin(), rows.end(), detail::by_score_then_row<T>{s});
+  // Scores beside their rows, because a sort that fetches them one by one waits for memory.
+  struct scored {
+    arithmetic_t<T> score;
+    index_t row;
+  };
+  std::vector<scored> order;
+  order.reserve(rows.size());
+  for (const index_t row : rows) order.push_back({static_cast<arithmetic_t<T>>(s(row)), row});
+  std::sort(order.begin(), order.end(), [](const scored& a, const scored& b) {
+    return detail::is_more_suspicious(a.score, a.row, b.score, b.row);
+  });
+  std::transform(order.begin(), order.end(), rows.begin(), [](const scored& o) { return o.row; });
 }
 
 /// The rows with the lowest scores, most suspicious first; equal scores by row number, NaN last.

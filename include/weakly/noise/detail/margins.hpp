@@ -18,7 +18,7 @@ namespace weakly::inline v0::detail {
 // may enter. Differences of floats are taken in float: rounding is monotone and the limits are floats not below the
 // exact ones, so nothing that belongs to a group is missed; what is found is compared again exactly.
 
-/// The batches of a contiguous row of floats, as bits of the classes within their limits; the last may overlap another.
+/// The batches of a contiguous row of floats, as bits of the classes within their limits.
 template <class Found>
 bool margin_bits(const float* row, index_t label, const float* limit, index_t k, Found found) {
   using batch = simd::batch<float>;
@@ -27,9 +27,14 @@ bool margin_bits(const float* row, index_t label, const float* limit, index_t k,
   for (; j + batch::size <= k; j += batch::size)
     if (found(j, simd::bits(own - simd::load(row + j) <= simd::load(limit + j)))) return true;
   if (j == k) return false;
+  if (k >= batch::size) {
+    // One batch back from the end; the lanes that were looked at already are left out.
+    const std::uint32_t seen = (std::uint32_t(1) << (batch::size - (k - j))) - 1;
+    j = k - batch::size;
+    return found(j, simd::bits(own - simd::load(row + j) <= simd::load(limit + j)) & ~seen);
+  }
   constexpr float inf = std::numeric_limits<float>::infinity();
-  return found(
-      j, simd::bits(own - simd::load_partial(row + j, k - j, -inf) <= simd::load_partial(limit + j, k - j, -inf)));
+  return found(j, simd::bits(own - simd::load_partial(row, k, -inf) <= simd::load_partial(limit, k, -inf)));
 }
 
 /// Whether there is such a class.
