@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 # Compiles `sources` with `flags` in an empty `folder`, optionally with a copy of another folder in it, and runs the result.
-separate_arguments(flags UNIX_COMMAND "${flags}")
-separate_arguments(sources UNIX_COMMAND "${sources}")
+string(REPLACE "|" ";" flags "${flags}")
+string(REPLACE "|" ";" sources "${sources}")
 file(REMOVE_RECURSE ${folder})
 file(MAKE_DIRECTORY ${folder})
 if(copy)

@@ -50,9 +50,10 @@ struct label_issue_options {
 ///
 /// Every filter but the low_* ones leaves out rows that the model agrees with: argmax over c of
 /// ( prob(i, c) + 1e-6 [c = label(i)] ) = label(i). Ties at a cut go to the lower row number. The issues are the same
-/// whatever the batches, their order, the tree of merges, the executor and the layout: selections are bounded heaps
-/// over the total order (key, row). Memory: 16 bytes for each row that may be selected, at most the number of estimated
-/// errors; 8 k^2 bytes; for predicted_neq_given and confident_learning up to 8 bytes a row. Allocated at construction.
+/// whatever the batches, their order, the tree of merges, the executor and the layout: rows are selected by the total
+/// order (key, row). Memory: 32 bytes for each row that may be selected, at most the number of estimated errors; 8 k^2
+/// bytes; for predicted_neq_given and confident_learning up to 8 bytes a row. Allocated at construction, except that a
+/// copy of an estimator of the two last filters allocates as it grows.
 /// Source: Northcutt, Jiang, Chuang, "Confident Learning", JAIR 70 (2021), section 3.2.
 class label_issue_estimator {
  public:
