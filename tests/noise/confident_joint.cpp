@@ -372,7 +372,8 @@ TEST_CASE_TEMPLATE("confident_joint agrees with the definition at every alignmen
 TEST_CASE_TEMPLATE("confident_joint agrees with the definition where the rows fill several chunks", T, float, double,
                    weakly::half, weakly::bfloat16) {
   cases::generator g(34);
-  for (const auto& [n, k] : {std::pair<index_t, index_t>{70001, 2}, {20001, 10}, {2500, 57}, {2100, 64}, {300, 1000}}) {
+  for (const auto& size : {std::pair<index_t, index_t>{70001, 2}, {20001, 10}, {2500, 57}, {2100, 64}, {300, 1000}}) {
+    const index_t n = size.first, k = size.second;  // clang does not capture structured bindings under OpenMP
     CAPTURE(k);
     for (const shape s : {shape::smooth, shape::broken}) {
       const auto q = cases::random_problem<T>(g, n, k, s);
