@@ -119,14 +119,15 @@ TEST_CASE_TEMPLATE("find_label_issues agrees with every filter's definition on r
 TEST_CASE_TEMPLATE("find_label_issues agrees with every filter's definition for many classes and rows", T, float,
                    double, weakly::half, weakly::bfloat16) {
   cases::generator g(42);
-  for (const auto& [n, k] : {std::pair<index_t, index_t>{2000, 10},
-                             {300, 16},
-                             {301, 17},
-                             {300, 56},
-                             {300, 57},
-                             {300, 64},
-                             {300, 65},
-                             {200, 500}}) {
+  for (const auto& size : {std::pair<index_t, index_t>{2000, 10},
+                           {300, 16},
+                           {301, 17},
+                           {300, 56},
+                           {300, 57},
+                           {300, 64},
+                           {300, 65},
+                           {200, 500}}) {
+    const index_t n = size.first, k = size.second;  // clang does not capture structured bindings under OpenMP
     CAPTURE(k);
     for (const cases::layout l : cases::all_layouts)
       check_issues<T>(g, cases::random_problem<T>(g, n, k, static_cast<shape>(g.below(4))), l);

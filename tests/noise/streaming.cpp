@@ -51,7 +51,8 @@ TEST_CASE("streaming one row at a time, last row first, gives the in-memory resu
 
 TEST_CASE("streaming allocates nothing between construction and finish") {
   cases::generator g(134);
-  for (const auto& [n, k] : {std::pair<index_t, index_t>{3000, 10}, {500, 200}}) {
+  for (const auto& size : {std::pair<index_t, index_t>{3000, 10}, {500, 200}}) {
+    const index_t n = size.first, k = size.second;
     const auto q = cases::random_problem<float>(g, n, k, cases::shape::loose);
     const cases::laid_out<float> prob(q, cases::layout::row_major);
     const streaming::in_memory expected(q, prob);

@@ -115,9 +115,11 @@ void check(cases::generator& g, Exec&& ex, const oracle::problem& q, const cases
 template <class T, class WithThreads>
 void check_twenty_batchings(std::uint64_t seed, WithThreads with_threads) {
   cases::generator g(seed);
-  for (const auto& [n, k, shape] : {std::tuple<index_t, index_t, cases::shape>{14000, 10, cases::shape::sixteenths},
-                                    {5000, 30, cases::shape::broken},
-                                    {800, 200, cases::shape::loose}}) {
+  for (const auto& [rows, classes, shape] :
+       {std::tuple<index_t, index_t, cases::shape>{14000, 10, cases::shape::sixteenths},
+        {5000, 30, cases::shape::broken},
+        {800, 200, cases::shape::loose}}) {
+    const index_t n = rows, k = classes;  // clang does not capture structured bindings under OpenMP
     CAPTURE(k);
     const auto q = cases::random_problem<T>(g, n, k, shape);
     const cases::laid_out<T> prob(q, cases::layout::row_major);
