@@ -124,7 +124,7 @@ void check_twenty_batchings(std::uint64_t seed, WithThreads with_threads) {
     const auto q = cases::random_problem<T>(g, n, k, shape);
     const cases::laid_out<T> prob(q, cases::layout::row_major);
     const in_memory expected(q, prob);
-    for (const auto& rows : expected.issues) REQUIRE(rows.size() > 5);
+    for (const auto& issues : expected.issues) REQUIRE(issues.size() > 5);
     for (const int threads : {1, 2, 5})
       with_threads(threads, [&](auto& ex) {
         for (int batching = 0; batching < 20; ++batching) {
