@@ -47,7 +47,7 @@ weakly_setup() {
     exit 0
   fi
   if [ ${#missing[@]} -gt 0 ]; then
-    local apt=(apt-get -o DPkg::Lock::Timeout=600)
+    local apt=(env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=600)
     if [ "$(id -u)" -ne 0 ]; then
       if ! command -v sudo >/dev/null; then
         echo "weakly: missing packages; as root run: apt-get install ${missing[*]}" >&2
@@ -65,7 +65,7 @@ weakly_setup() {
         echo "weakly: apt does not know $package"
       fi
     done
-    DEBIAN_FRONTEND=noninteractive "${apt[@]}" -qq install -y --no-install-recommends "${available[@]}"
+    "${apt[@]}" -qq install -y --no-install-recommends "${available[@]}"
   fi
 
   local version
