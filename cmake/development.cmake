@@ -11,7 +11,8 @@ check_cxx_source_compiles("int main() { try { throw 1; } catch (int) { return 0;
 add_library(weakly_development INTERFACE)
 target_link_libraries(weakly_development INTERFACE weakly::weakly)
 if(TARGET xsimd)
-  target_link_libraries(weakly_development INTERFACE xsimd)
+  # Its headers only: Debian's target asks for xtl, which a user of xsimd need not have.
+  target_include_directories(weakly_development SYSTEM INTERFACE $<TARGET_PROPERTY:xsimd,INTERFACE_INCLUDE_DIRECTORIES>)
 endif()
 if(CMAKE_CXX_COMPILER_ID MATCHES "GNU|Clang")
   target_compile_options(weakly_development INTERFACE -Wall -Wextra -Wpedantic -Wconversion -Wsign-conversion -Wshadow
