@@ -140,6 +140,8 @@ class label_issue_estimator {
     const vector_view<const Label> y = view(labels);
     const matrix_view<const T> p = view(prob);
     require_batch<Label, T>("label_issue_estimator::add: prob", y, p);
+    if (first_row < 0)
+      detail::fail<option_error>("label_issue_estimator::add: first_row = ", first_row, "; rows count from 0");
     end_survey();
     switch (options_.filter_by) {
       case issue_filter::prune_by_noise_rate:
