@@ -9,9 +9,11 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <filesystem>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -41,7 +43,21 @@ struct options {
   std::string note;  ///< about options that have no effect together
 };
 
-/// The command line, checked for everything that can be checked without a file. Returns an exit status instead where
+/// Whether two paths name one file, be it by another spelling or through a link. An empty path names none.
+inline bool is_same_file(const std::string& a, const std::string& b) {
+  if (a.empty() || b.empty()) return false;
+  std::error_code failed;
+  if (std::filesystem::equivalent(a, b, failed) && !failed) return true;
+  const auto whole = [](const std::string& path) {
+    std::error_code unresolved;
+    const std::filesystem::path full = std::filesystem::absolute(path, unresolved);
+    const std::filesystem::path resolved = std::filesystem::weakly_canonical(full, unresolved);
+    return unresolved ? full.lexically_normal() : resolved;
+  };
+  return whole(a) == whole(b);
+}
+
+/// The command line, checked for everything that can be checked without opening a file. Returns an exit status instead where
 /// the program has nothing to do but to leave: after --help, or after bad usage (2, with one line on stderr).
 inline std::optional<int> parse(int argc, char** argv, options& o) {
   const std::vector<std::string> filters = {"prune_by_noise_rate", "prune_by_class",      "both",
@@ -143,10 +159,14 @@ inline std::optional<int> parse(int argc, char** argv, options& o) {
     refuse("--flip " + CLI::detail::to_string(*o.flip) + ": give a share between 0 and 1, for instance 0.1");
 
   const std::vector<std::string> outputs = {o.json, o.issues, o.html};
-  for (std::size_t i = 0; i < outputs.size(); ++i)
+  for (std::size_t i = 0; i < outputs.size(); ++i) {
     for (std::size_t j = 0; j < i; ++j)
-      if (!outputs[i].empty() && outputs[i] == outputs[j])
+      if (is_same_file(outputs[i], outputs[j]))
         refuse(printable(outputs[i]) + " is named for two reports: give each its own file");
+    for (const std::string& input : {o.pred_probs, o.labels, o.class_names})
+      if (is_same_file(outputs[i], input))
+        refuse(printable(outputs[i]) + " is an input and would be replaced by a report: name another file");
+  }
   return std::nullopt;
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include <cmath>
 #include <cstdint>
+#include <fstream>
 #include <limits>
 #include <string>
 #include <vector>
@@ -228,6 +229,7 @@ TEST_CASE("label_audit refuses bad usage in one line") {
       {{"--seed", "-1"}, {"--seed -1"}},
       {{"--json", ""}, {"--json is empty"}},
       {{"--json", "same", "--html", "same"}, {"same", "two reports"}},
+      {{"--json", "same", "--html", "./same"}, {"same", "two reports"}},
       {{"--unknown"}, {"--unknown"}},
       {{"stray"}, {"stray"}}};
   for (const auto& [arguments, words] : cases) refuses(folder, arguments, words);
@@ -252,4 +254,25 @@ TEST_CASE("label_audit takes labels that are all of one class") {
     CHECK(report.at("confident_joint")[1][1] == 30);
     CHECK(report.at("thresholds")[0].is_null() == arguments.empty());
   }
+}
+
+TEST_CASE("label_audit never replaces what it reads by a report") {
+  const fs::path folder = support::scratch_dir("audit_own_input");
+  small_data().write(folder);
+  std::ofstream(folder / "names.txt") << "a\nb\nc\n";
+  fs::create_symlink("L.npy", folder / "link.npy");
+  const std::string prob = slurp(folder / "P.npy"), label = slurp(folder / "L.npy"),
+                    names = slurp(folder / "names.txt");
+  for (const char* report : {"--json", "--html", "--issues"})
+    for (const std::string path : {"P.npy", "L.npy", "./L.npy", "../audit_own_input/P.npy", "link.npy", "names.txt"}) {
+      CAPTURE(report);
+      CAPTURE(path);
+      const process p = run_on_files(folder, {"--class-names", "names.txt", report, path});
+      CHECK(p.status == 2);
+      CHECK(p.errors.find(path + " is an input") != std::string::npos);
+      CHECK(std::count(p.errors.begin(), p.errors.end(), '\n') == 1);
+    }
+  CHECK(slurp(folder / "P.npy") == prob);
+  CHECK(slurp(folder / "L.npy") == label);
+  CHECK(slurp(folder / "names.txt") == names);
 }

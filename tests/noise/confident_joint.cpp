@@ -399,3 +399,13 @@ TEST_CASE_TEMPLATE("confident_joint agrees with cleanlab's rule in cleanlab's ar
     }
   }
 }
+
+TEST_CASE("confident_joint_estimator does not add counts made by other thresholds or another rule") {
+  const std::vector<double> thresholds = {0.5, 0.75}, others = {0.5, 0.625};
+  weakly::confident_joint_estimator joint(thresholds);
+  const weakly::confident_joint_estimator by_others(others),
+      by_cleanlab(thresholds, {.compat = compatibility::cleanlab});
+  cases::refuses<weakly::option_error>([&] { joint.merge(by_others); }, {"confident_joint_estimator::merge"});
+  cases::refuses<weakly::option_error>([&] { joint.merge(by_cleanlab); }, {"confident_joint_estimator::merge"});
+  joint.merge(weakly::confident_joint_estimator(thresholds));
+}

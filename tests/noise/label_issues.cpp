@@ -260,6 +260,43 @@ TEST_CASE("label_issue_estimator refuses rows that the joint was not made of") {
   cases::refuses<weakly::value_error>([&] { other.merge(once); }, {"label_issue_estimator", "each row once"});
 }
 
+TEST_CASE("label_issue_estimator merges only what was made with the same arguments, and not itself") {
+  cases::generator g(121);
+  const auto q = cases::random_problem<double>(g, 200, 3, shape::sixteenths);
+  const cases::laid_out<double> prob(q, cases::layout::row_major);
+  const auto found = weakly::find_label_issues(q.label, prob.rows(0, 200));
+  const auto make = [&](weakly::label_issue_options options, std::vector<std::int64_t> to_remove = {}) {
+    return weakly::label_issue_estimator(found.joint, found.calibrated, options, to_remove);
+  };
+  auto issues = make({}, {5, 0, 0});
+  issues.add(0, q.label, prob.rows(0, 200));
+  const std::vector<index_t> before = issues.finish();
+  for (const auto& other : {make({}, {0, 5, 0}), make({}), make({.frac_noise = 0.5}, {5, 0, 0}),
+                            make({.compat = compatibility::cleanlab}, {5, 0, 0}),
+                            make({.filter_by = issue_filter::prune_by_class}, {5, 0, 0})})
+    cases::refuses<weakly::shape_error>([&] { issues.merge(other); },
+                                        {"label_issue_estimator::merge", "same arguments"});
+  cases::refuses<weakly::option_error>([&] { issues.merge(issues); }, {"label_issue_estimator::merge", "itself"});
+  CHECK(issues.finish() == before);
+}
+
+TEST_CASE("label_issue_estimator keeps nothing of a batch that it refuses") {
+  const std::vector<double> p = {0.875, 0.125, 0.125, 0.875, 0.25, 0.75, 0.375, 0.625};
+  const std::vector<int> y = {0, 0, 1, 1};
+  const auto prob = weakly::view(p.data(), 4, 2);
+  const auto found = weakly::find_label_issues(y, prob, {.filter_by = issue_filter::confident_learning});
+  REQUIRE(found.rows == std::vector<index_t>{1});
+  weakly::label_issue_estimator issues(found.joint, found.calibrated, {.filter_by = issue_filter::confident_learning});
+  // Both rows of this batch qualify where the joint has counted one.
+  const std::vector<double> twice = {0.125, 0.875, 0.125, 0.875};
+  const std::vector<int> label = {0, 0};
+  cases::refuses<weakly::value_error>([&] { issues.add(0, label, weakly::view(twice.data(), 2, 2)); }, {"than the 1 "});
+  cases::refuses<weakly::option_error>([&] { issues.add(-1, y, prob); }, {"first_row = -1", "from 0"});
+  CHECK(issues.finish().empty());
+  issues.add(0, y, prob);
+  CHECK(issues.finish() == found.rows);
+}
+
 TEST_CASE("find_label_issues refuses options outside their domain, foreign labels and shapes that disagree") {
   const std::vector<float> p(12, 0.25f);
   const std::vector<int> y = {0, 1, 2, 0};
@@ -310,7 +347,7 @@ TEST_CASE("find_label_issues refuses options outside their domain, foreign label
     CHECK(issues.finish().empty());
   }
   weakly::label_issue_estimator one(joint, joint.counts), two(joint, joint.counts, {.filter_by = issue_filter::both});
-  cases::refuses<weakly::shape_error>([&] { one.merge(two); }, {"label_issue_estimator::merge", "different arguments"});
+  cases::refuses<weakly::shape_error>([&] { one.merge(two); }, {"label_issue_estimator::merge", "different joints"});
 }
 
 TEST_CASE("find_label_issues prunes a class of one row when the minimum is 0, where cleanlab skips it") {

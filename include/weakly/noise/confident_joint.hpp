@@ -73,11 +73,16 @@ class confident_joint_estimator {
     add(seq, labels, prob);
   }
 
-  /// Adds what `other`, made with the same thresholds and options, has counted. Throws shape_error when k differs.
-  /// O(k^2).
+  /// Adds what `other`, made with the same thresholds and options, has counted. Throws shape_error when k, option_error
+  /// when thresholds or options differ. O(k^2).
   void merge(const confident_joint_estimator& other) {
     if (other.classes() != classes())
       detail::fail<shape_error>("confident_joint_estimator::merge: ", classes(), " and ", other.classes(), " classes");
+    if (other.bounds_.of_double != bounds_.of_double || other.options_.compat != options_.compat)
+      detail::fail<option_error>(
+          "confident_joint_estimator::merge: the two count by different thresholds or rules, so their counts do not "
+          "add; "
+          "make both with the same thresholds and options");
     for (std::size_t i = 0; i < state_.size(); ++i) state_[i] += other.state_[i];
   }
 

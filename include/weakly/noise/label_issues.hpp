@@ -44,6 +44,8 @@ struct label_issue_options {
   double frac_noise = 1;               ///< prune_* and both: share of the estimated errors, in [0, 1]
   index_t min_examples_per_class = 1;  ///< prune_* and both: rows that stay in each given class
   compatibility compat = compatibility::none;
+
+  friend bool operator==(const label_issue_options&, const label_issue_options&) = default;
 };
 
 /// The label issues of data that pass by in batches, after their confident joint is known.
@@ -131,8 +133,8 @@ class label_issue_estimator {
   /// labels  n       integers in [0, k)          prob  n x k   probabilities
   ///
   /// Together the batches must be the data that the joint was made of: filters that list rows throw value_error when
-  /// more rows qualify than the joint has counted. NaN keys are never selected. Throws shape_error, label_error before
-  /// anything is added. O(n k).
+  /// more rows qualify than the joint has counted. NaN keys are never selected. Throws shape_error, label_error, and
+  /// option_error for a negative first_row. A batch that is refused leaves nothing behind. O(n k).
   template <executor Exec, label_vector Labels, real_matrix Prob>
   void add(Exec&& ex, index_t first_row, const Labels& labels, const Prob& prob) {
     using Label = typename view_t<const Labels&>::value_type;
@@ -167,15 +169,23 @@ class label_issue_estimator {
     add(seq, first_row, labels, prob);
   }
 
-  /// Adds what `other`, made with the same arguments, has selected. Throws shape_error when the plans differ.
+  /// Adds what `other`, made with the same arguments, has selected. Throws, before anything is added, shape_error when
+  /// their plans differ, option_error for itself, value_error as `add`.
   void merge(const label_issue_estimator& other) {
-    if (other.classes_ != classes_ || other.options_.filter_by != options_.filter_by ||
-        other.by_pair_.groups() != by_pair_.groups() || other.by_class_.groups() != by_class_.groups())
-      detail::fail<shape_error>("label_issue_estimator::merge: the two were made with different arguments");
+    if (&other == this)
+      detail::fail<option_error>("label_issue_estimator::merge: an estimator cannot be merged with itself");
+    if (other.classes_ != classes_ || other.options_ != options_ || other.listed_room_ != listed_room_ ||
+        !by_pair_.has_plan_of(other.by_pair_) || !by_class_.has_plan_of(other.by_class_) ||
+        !by_score_.has_plan_of(other.by_score_))
+      detail::fail<shape_error>(
+          "label_issue_estimator::merge: the two were made with different joints, options or numbers of rows to "
+          "remove; "
+          "make both with the same arguments");
+    require_room(listed_.size() + other.listed_.size());
+    end_survey();
     by_pair_.merge(other.by_pair_);
     by_class_.merge(other.by_class_);
     by_score_.merge(other.by_score_);
-    require_room(listed_.size() + other.listed_.size());
     listed_.insert(listed_.end(), other.listed_.begin(), other.listed_.end());
   }
 
@@ -327,6 +337,7 @@ class label_issue_estimator {
   template <class Label, class T, class Exec>
   void list_rows(Exec&& ex, index_t first_row, const vector_view<const Label>& y, const matrix_view<const T>& p) {
     const auto* bound = bounds_.of<T>();
+    const std::size_t before = listed_.size();
     take_wanted_rows(
         ex, y.extent(0),
         [&](index_t i) {
@@ -336,7 +347,10 @@ class label_issue_estimator {
                      : detail::count_row(p, i, label, bound, options_.compat).issue;
         },
         [&](index_t i) {
-          require_room(listed_.size() + 1);
+          if (listed_.size() == listed_room_) {
+            listed_.resize(before);
+            require_room(listed_room_ + 1);
+          }
           listed_.push_back(first_row + i);
         });
   }

@@ -128,6 +128,13 @@ class bounded_selection {
     spread_ = {};
   }
 
+  /// Whether the other selection has the same groups with the same capacities.
+  bool has_plan_of(const bounded_selection& other) const {
+    return pool_of_ == other.pool_of_ &&
+           std::equal(pools_.begin(), pools_.end(), other.pools_.begin(), other.pools_.end(),
+                      [](const pool& a, const pool& b) { return a.capacity == b.capacity; });
+  }
+
   void merge(const bounded_selection& other) {
     for (std::size_t g = 0; g < other.groups(); ++g) {
       if (other.pool_of_[g] == closed) continue;
