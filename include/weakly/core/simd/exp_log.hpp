@@ -31,6 +31,8 @@ struct exp_log_constants<float> {
   static constexpr float exp[] = {0x1.fffffcp-2f, 0x1.555492p-3f, 0x1.5558f2p-5f, 0x1.123a2p-7f, 0x1.6a23dp-10f};
   static constexpr float short_zero_below = -88;
   static constexpr float short_exp[] = {0x1.fffff6p-1f, 0x1.fffdc4p-2f, 0x1.555a6ep-3f, 0x1.573adp-5f, 0x1.0fa7d6p-7f};
+  static constexpr float exp2[] = {0x1.62e42ap-1f, 0x1.ebf9bcp-3f, 0x1.c6b754p-5f, 0x1.3ceab4p-7f, 0x1.5bb9e4p-10f};
+  static constexpr float exp2_least = -125, exp2_greatest = 126;
   static constexpr float log[] = {0x1.55557ap-1f, 0x1.995eb6p-2f, 0x1.31e34cp-2f};
 };
 
@@ -52,6 +54,11 @@ struct exp_log_constants<double> {
                                          0x1.555555558b9a7p-5,  0x1.1111112c6b5a0p-7,  0x1.6c16c0cd587a9p-10,
                                          0x1.a0197c631b22fp-13, 0x1.a01b5a7aaf5cap-16, 0x1.72f7cd0c23261p-19,
                                          0x1.27312cefc59c4p-22};
+  static constexpr double exp2[] = {0x1.62e42fefa39f3p-1,  0x1.ebfbdff82c598p-3,  0x1.c6b08d7048f2ep-5,
+                                    0x1.3b2ab6fba1e12p-7,  0x1.5d87fe7bbc59fp-10, 0x1.4309130963b0cp-13,
+                                    0x1.ffcbee3997717p-17, 0x1.62bfd496de60ep-20, 0x1.b5416913f655ap-24,
+                                    0x1.e6060962fcc9ep-28, 0x1.c0638996176bap-32};
+  static constexpr double exp2_least = -1021, exp2_greatest = 1022;
   static constexpr double log[] = {0x1.5555555555592p-1, 0x1.999999997fd77p-2, 0x1.24924941f4fb9p-2,
                                    0x1.c71c520607c8ap-3, 0x1.74663fa232937p-3, 0x1.39a1a6f5aa86ap-3,
                                    0x1.2f06349893589p-3};
@@ -229,6 +236,84 @@ WEAKLY_INLINE batch<T> exp_nonpositive(batch<T> x) {
     return detail::exp_nonpositive_batch(x);
   else
     return detail::each(x, [](T v) { return std::exp(v); });
+}
+
+/// exp(scale x) for many x, cheaper than exp, by one rounding of scale log2(e) that acts as a change of the scale by
+/// half a unit in its last place; besides, the relative error is below exp_nonpositive_error<T>.
+///
+/// That holds for exponents between log(least) and log(greatest). Lower ones give something from zero to `least`, -inf
+/// gives zero; higher ones, +inf and NaN give something above `greatest`. Callers look at their sums and start over
+/// where those are out of range.
+template <class T>
+class scaled_exp {
+  using c = detail::exp_log_constants<T>;
+
+ public:
+  static constexpr T least = sizeof(T) == 4 ? T(0x1p-90) : T(0x1p-900);
+  static constexpr T greatest = sizeof(T) == 4 ? T(0x1p120) : T(0x1p1000);
+
+  /// scale  positive, a normal number and so its inverse
+  explicit scaled_exp(T scale)
+      : scale_(scale),
+        factor_(scale * std::numbers::log2e_v<T>),
+        low_(c::exp2_least / (scale * std::numbers::log2e_v<T>)),
+        high_(c::exp2_greatest / (scale * std::numbers::log2e_v<T>)),
+        nothing_(power(low_)) {}
+
+  WEAKLY_INLINE batch<T> operator()(batch<T> x) const {
+    // min before max: a NaN becomes high_, because the exponent is added as an integer, which could make a number of
+    // it.
+    return power(max(min(x, high_), low_)) - nothing_;
+  }
+
+  /// The same of N batches at once, which takes about half the time: a core cannot look far enough ahead to overlap
+  /// them when each comes after the other.
+  template <int N>
+  WEAKLY_INLINE void each(batch<T> (&x)[std::size_t(N)]) const {
+    if constexpr (vectorized) {
+      batch<T> shifted[std::size_t(N)], p[std::size_t(N)];
+      unroll<N>([&](auto i) { x[i] = max(min(x[i], high_), low_); });
+      unroll<N>([&](auto i) { shifted[i] = fma(x[i], factor_, batch<T>(c::shifter)); });
+      unroll<N>([&](auto i) { p[i] = c::shifter - shifted[i]; });
+      unroll<N>([&](auto i) { x[i] = fma(x[i], factor_, p[i]); });
+      constexpr int last = int(sizeof(c::exp2) / sizeof(T)) - 1;
+      unroll<N>([&](auto i) { p[i] = fma(batch<T>(c::exp2[last]), x[i], c::exp2[last - 1]); });
+      unroll<last - 1>([&](auto d) { unroll<N>([&](auto i) { p[i] = fma(p[i], x[i], c::exp2[last - 2 - d]); }); });
+      unroll<N>([&](auto i) { p[i] = fma(p[i], x[i], T(1)); });
+      unroll<N>([&](auto i) { x[i] = scaled(p[i], shifted[i]) - nothing_; });
+    } else {
+      for (batch<T>& b : x) b = power(b);
+    }
+  }
+
+ private:
+  WEAKLY_INLINE static batch<T> scaled(batch<T> p, batch<T> shifted) {
+    return batch<T>::of(backend::as_lanes<T>(backend::as_words<T>(p.value) + backend::shifted_left<T, c::fraction_bits>(
+                                                                                 backend::as_words<T>(shifted.value))));
+  }
+
+  WEAKLY_INLINE batch<T> power(batch<T> x) const {
+    if constexpr (vectorized) {
+      const batch<T> shifted = fma(x, factor_, batch<T>(c::shifter));
+      const batch<T> r = fma(x, factor_, c::shifter - shifted);
+      return scaled(fma(r, detail::horner<0, 1>(r, c::exp2), T(1)), shifted);
+    } else {
+      return detail::each(x, [this](T v) { return std::exp(v * scale_); });
+    }
+  }
+
+  T scale_;
+  batch<T> factor_, low_, high_, nothing_;
+};
+
+/// exp(x) - 1 for x <= 0, within 4 units in the last place; -1 at -inf, NaN stays. Nothing is said of x > 0.
+/// Kahan's form: what exp(x) lost is lost by its logarithm too.
+template <class T>
+WEAKLY_INLINE batch<T> expm1_nonpositive(batch<T> x) {
+  const batch<T> e = exp(x);
+  const batch<T> below = e - T(1);
+  const batch<T> inside = below * (x / log(e));
+  return select(e == T(1), x, select(e > T(0), inside, below));
 }
 
 }  // namespace weakly::inline v0::simd

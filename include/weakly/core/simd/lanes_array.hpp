@@ -241,4 +241,13 @@ WEAKLY_INLINE T fold_halves(lanes_of<T> v, Op op) {
   return v.lane[0];
 }
 
+template <class T>
+WEAKLY_INLINE lanes_of<T> add_rows(const lanes_of<T>* row) {
+  return each_lane<T>([=](int i) {
+    T sum = 0;
+    for (int j = 0; j < lane_count<T>; ++j) sum += row[i].lane[j];
+    return sum;
+  });
+}
+
 }  // namespace weakly::inline v0::simd::on_arrays

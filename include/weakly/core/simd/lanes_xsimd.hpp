@@ -390,6 +390,12 @@ WEAKLY_INLINE lanes_of<T> permuted(const lanes_of<T>& v, const order_of<T>& orde
 #endif
 }
 
+// Lane i of the result is the sum of the lanes of row i.
+template <class T>
+WEAKLY_INLINE lanes_of<T> add_rows(const lanes_of<T>* row) {
+  return xsimd::haddp(row);
+}
+
 // Adds, or whatever `op` does, the upper half of the lanes to the lower half until one lane remains.
 template <class T, class Op>
 WEAKLY_INLINE T fold_halves(const lanes_of<T>& v, Op op) {

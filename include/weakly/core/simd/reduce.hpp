@@ -5,6 +5,7 @@
 #include <weakly/core/simd/batch.hpp>
 #include <weakly/core/simd/memory.hpp>
 
+#include <cstddef>
 #include <limits>
 #include <type_traits>
 
@@ -46,6 +47,15 @@ struct min_lanes {
 template <class T>
 WEAKLY_INLINE T reduce_add(batch<T> x) {
   return backend::fold_halves<T>(x.value, detail::add_lanes{});
+}
+
+/// Lane i is the sum of the lanes of x[i], for `size` batches. Every lane adds in the same order, which depends on the
+/// build and is not that of reduce_add.
+template <class T>
+WEAKLY_INLINE batch<T> reduce_add_each(const batch<T>* x) {
+  typename batch<T>::lanes lanes[std::size_t(batch<T>::size)];
+  unroll<int(batch<T>::size)>([&](auto i) { lanes[i] = x[i].value; });
+  return batch<T>::of(backend::add_rows<T>(lanes));
 }
 
 /// Greatest lane that is not NaN; -inf where all are. Of +0 and -0 either may be given.

@@ -1,0 +1,376 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <weakly/core/config.hpp>
+#include <weakly/core/row_access.hpp>
+#include <weakly/core/simd.hpp>
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+
+// Exponentials of the rows of a score matrix and their sums, tile by tile, for everything that is a softmax at heart.
+//
+//     delta(k) = (f(k) - f(y)) + c(k),   e(k) = exp((delta(k) - top) / temperature)
+//
+// A row whose exponentials stay far from overflow takes f(k) / temperature itself as the exponent, which reads it once
+// and loses no digit; any other row, and no neighbour of it, starts over with its own maximum taken out. The sum of all
+// e(k) but the label's is formed without subtraction, because 1 - p(y) is what a good model's losses are made of.
+namespace weakly::inline v0::detail {
+
+/// Where the margins c come from. Those of a class or label apply to every class but the row's label.
+enum class margin_of : std::uint8_t { none, all, label, column, column_and_label, label_column, row };
+
+template <class T>
+struct softmax_scores {
+  row_source<T> logits;  // n x k
+  T temperature = 1;
+  margin_of kind = margin_of::none;
+  T margin = 0;           // all
+  row_source<T> margins;  // 1 x k for label and column, k x k for label_column, n x k for row
+
+  index_t classes() const { return logits.columns(); }
+  bool margin_by_column() const { return kind >= margin_of::column; }
+
+  /// c(k) of a row for k in [column, column + count); only where margin_by_column().
+  const T* column_margins(index_t row, index_t label, index_t column, index_t count, T* buffer) const {
+    return margins.part(kind == margin_of::row            ? row
+                        : kind == margin_of::label_column ? label
+                                                          : 0,
+                        column, count, buffer);
+  }
+  /// The margin that all classes but the label share; only where not margin_by_column().
+  T shared_margin(index_t label) const {
+    return kind == margin_of::all ? margin : kind == margin_of::label ? margins.at(0, label) : T(0);
+  }
+  /// exp of it over the temperature.
+  T shared_factor(index_t label) const {
+    const T c = margin_by_column() ? T(0) : shared_margin(label);
+    return c == T(0) ? T(1) : simd::exp(simd::batch<T>(c / temperature))[0];
+  }
+  T label_margin(index_t row, index_t label) const {
+    if (kind < margin_of::column_and_label) return 0;
+    return margins.at(kind == margin_of::row ? row : kind == margin_of::label_column ? label : 0, label);
+  }
+};
+
+/// Sums that a row may keep without its maximum taken out: within them no digit is lost, and their quotients are
+/// finite.
+template <class T>
+inline constexpr T least_plain_sum = sizeof(T) == 4 ? T(0x1p-60) : T(0x1p-480);
+template <class T>
+inline constexpr T greatest_plain_sum = sizeof(T) == 4 ? T(0x1p60) : T(0x1p480);
+
+template <class T>
+WEAKLY_INLINE bool is_plain(T others, T label) {
+  const T sum = others + label;
+  return label >= least_plain_sum<T> && sum >= least_plain_sum<T> && sum <= greatest_plain_sum<T>;
+}
+
+/// e[j] = exp((x[j] + c[j]) scale) for j < count; c is zero where it is null.
+template <class T>
+void plain_exps(const simd::scaled_exp<T>& exp, const T* x, const T* c, index_t count, T* e) {
+  using batch = simd::batch<T>;
+  constexpr index_t size = batch::size;
+  const simd::scaled_exp<T> f = exp;  // in registers
+  index_t j = 0;
+  for (; j + 4 * size <= count; j += 4 * size) {
+    batch b[4];
+    if (c == nullptr)
+      simd::unroll<4>([&](auto u) { b[u] = simd::load(x + j + u * size); });
+    else
+      simd::unroll<4>([&](auto u) { b[u] = simd::load(x + j + u * size) + simd::load(c + j + u * size); });
+    f.template each<4>(b);
+    simd::unroll<4>([&](auto u) { simd::store(e + j + u * size, b[u]); });
+  }
+  for (; j < count; j += size) {
+    const index_t left = std::min(size, count - j);
+    batch b = simd::load_partial(x + j, left);
+    if (c != nullptr) b += simd::load_partial(c + j, left);
+    simd::store_partial(e + j, left, f(b));
+  }
+}
+
+/// Exponents with the greatest taken out: (((f - origin) + c) - top) / temperature.
+template <class T>
+struct shifted_exponents {
+  T temperature = 1;
+  T origin = 0;
+  T shared = 0;  // c of every class, where there is none for each
+  T top = 0;
+
+  void exps(const T* x, const T* c, index_t count, T* e) const {
+    using batch = simd::batch<T>;
+    const batch o = origin, s = shared, t = top, divisor = temperature;
+    index_t j = 0;
+    const auto f = [&](batch v, batch m) { return simd::exp_nonpositive((((v - o) + m) - t) / divisor); };
+    for (; j + batch::size <= count; j += batch::size)
+      simd::store(e + j, f(simd::load(x + j), c == nullptr ? s : simd::load(c + j)));
+    if (j < count)
+      simd::store_partial(
+          e + j, count - j,
+          f(simd::load_partial(x + j, count - j), c == nullptr ? s : simd::load_partial(c + j, count - j)));
+  }
+  T exp_at(T x, T c) const {
+    return simd::exp_nonpositive(simd::batch<T>((((x - origin) + c) - top) / temperature))[0];
+  }
+};
+
+/// Greatest (x[j] - origin) + c[j], or + shared where c is null. NaN does not count.
+template <class T>
+T greatest_delta(const T* x, const T* c, T shared, T origin, index_t count) {
+  using batch = simd::batch<T>;
+  constexpr T nothing = -std::numeric_limits<T>::infinity();
+  batch top = nothing;
+  index_t j = 0;
+  for (; j + batch::size <= count; j += batch::size)
+    top = simd::max((simd::load(x + j) - batch(origin)) + (c == nullptr ? batch(shared) : simd::load(c + j)), top);
+  if (j < count) {
+    const index_t left = count - j;
+    top = simd::max((simd::load_partial(x + j, left, nothing) - batch(origin)) +
+                        (c == nullptr ? batch(shared) : simd::load_partial(c + j, left)),
+                    top);
+  }
+  return simd::reduce_max(top);
+}
+
+/// sum[r] = sum of x[r k], ..., x[r k + k - 1] for `rows` rows. Reads a batch beyond the last row and writes up to a
+/// batch of sums more than asked for. A row's bits do not depend on the other rows.
+template <class T, int Full>
+WEAKLY_INLINE void sum_rows_of(const T* x, index_t rows, index_t k, T* sum) {
+  using batch = simd::batch<T>;
+  const index_t full = Full >= 0 ? Full : k / batch::size;
+  const simd::mask<T> tail = simd::first_lanes<T>(k - full * batch::size);
+  for (index_t r = 0; r < rows; r += batch::size) {
+    batch part[std::size_t(batch::size)];
+    simd::unroll<int(batch::size)>([&](auto lane) {
+      const T* const row = x + (r + lane < rows ? r + lane : r) * k;
+      batch s = simd::select(tail, simd::load(row + full * batch::size), T(0));
+      if constexpr (Full == 1)
+        s += simd::load(row);
+      else if constexpr (Full < 0)
+        for (index_t j = 0; j < full; ++j) s += simd::load(row + j * batch::size);
+      part[lane] = s;
+    });
+    simd::store(sum + r, simd::reduce_add_each(part));
+  }
+}
+template <class T>
+void sum_short_rows(const T* x, index_t rows, index_t k, T* sum) {
+  if (k < simd::batch<T>::size)
+    sum_rows_of<T, 0>(x, rows, k, sum);
+  else if (k < 2 * simd::batch<T>::size)
+    sum_rows_of<T, 1>(x, rows, k, sum);
+  else
+    sum_rows_of<T, -1>(x, rows, k, sum);
+}
+
+/// What is known of a row: others = sum over k != y of e(k) and label = e(y).
+template <class T>
+struct softmax_sums {
+  T others;
+  T label;
+  T top;        // in units of delta; zero where no maximum was taken out
+  T factor;     // what the kept exponentials still lack: e(k) = factor kept(k) for k != y
+  T deviation;  // sum of all exponents, where asked for
+};
+
+/// One row of any length. Exponentials are kept where the caller has room for a row, else computed again on demand.
+template <class T>
+class softmax_row {
+ public:
+  static constexpr index_t block = 512;
+
+  /// kept  room for as many exponentials: a row, or at least a block
+  softmax_row(const softmax_scores<T>& scores, T* kept, index_t room)
+      : scores_(scores), plain_(T(1) / scores.temperature), kept_(kept), keeps_(room >= scores.classes()) {}
+
+  /// `deviation` only for scores without margins.
+  softmax_sums<T> fill(index_t row, index_t label, bool deviation) {
+    row_ = row;
+    label_ = label;
+    shifted_ = false;
+    const T factor = scores_.shared_factor(label);
+    softmax_sums<T> sums = pass(deviation);
+    sums.others *= factor;
+    sums.factor = factor;
+    return is_plain(sums.others, sums.label) ? sums : fill_shifted(row, label, deviation);
+  }
+
+  /// As `fill` for a row that is known not to be plain.
+  softmax_sums<T> fill_shifted(index_t row, index_t label, bool deviation) {
+    row_ = row;
+    label_ = label;
+    shifted_ = true;
+    exponents_.temperature = scores_.temperature;
+    exponents_.origin = scores_.logits.at(row, label);
+    exponents_.shared = scores_.margin_by_column() ? T(0) : scores_.shared_margin(label);
+    T top = scores_.label_margin(row, label);
+    for (index_t j = 0; j < scores_.classes(); j += block) {
+      const index_t count = std::min(block, scores_.classes() - j);
+      T input[std::size_t(block)], margins[std::size_t(block)];
+      const T* const x = scores_.logits.part(row, j, count, input);
+      const T* const c = margins_of(j, count, margins);
+      const index_t before = std::clamp<index_t>(label - j, 0, count),
+                    behind = std::clamp<index_t>(label + 1 - j, 0, count);
+      top = std::max(top, greatest_delta(x, c, exponents_.shared, exponents_.origin, before));
+      top = std::max(top, greatest_delta(x + behind, c == nullptr ? c : c + behind, exponents_.shared,
+                                         exponents_.origin, count - behind));
+    }
+    exponents_.top = top;
+    softmax_sums<T> sums = pass(deviation);
+    sums.top = top;
+    return sums;
+  }
+
+  /// The exponentials of columns [column, column + count), zero for the label; column is a multiple of `block`, and
+  /// count at most `block`.
+  T* exps(index_t column, index_t count) {
+    if (keeps_) return kept_ + column;
+    T ignored;
+    return compute(column, count, ignored);
+  }
+
+ private:
+  const T* margins_of(index_t column, index_t count, T* buffer) const {
+    return scores_.margin_by_column() ? scores_.column_margins(row_, label_, column, count, buffer) : nullptr;
+  }
+
+  softmax_sums<T> pass(bool deviation) {
+    softmax_sums<T> sums{0, 0, 0, 1, 0};
+    for (index_t j = 0; j < scores_.classes(); j += block) {
+      const index_t count = std::min(block, scores_.classes() - j);
+      const T* const e = compute(j, count, sums.label);
+      sums.others += simd::sum(e, count);
+      if (!deviation) continue;
+      T input[std::size_t(block)];
+      const T* const x = scores_.logits.part(row_, j, count, input);
+      for (index_t i = 0; i < count; ++i)
+        input[i] =
+            shifted_ ? ((x[i] - exponents_.origin) - exponents_.top) / scores_.temperature : x[i] / scores_.temperature;
+      sums.deviation += simd::sum(static_cast<const T*>(input), count);
+    }
+    return sums;
+  }
+
+  T* compute(index_t column, index_t count, T& label) {
+    T input[std::size_t(block)], margins[std::size_t(block)];
+    const T* const x = scores_.logits.part(row_, column, count, input);
+    T* const e = keeps_ ? kept_ + column : kept_;
+    const index_t at = label_ - column;
+    const bool has_label = at >= 0 && at < count;
+    const T* const c = margins_of(column, count, margins);
+    const T of_label = !has_label ? T(0) : exp_of_label(x[at]);
+    if (shifted_)
+      exponents_.exps(x, c, count, e);
+    else
+      plain_exps(plain_, x, c, count, e);
+    if (has_label) {
+      label = of_label;
+      e[at] = 0;
+    }
+    return e;
+  }
+
+  T exp_of_label(T x) const {
+    const T c = scores_.label_margin(row_, label_);
+    return shifted_ ? exponents_.exp_at(x, c) : plain_(simd::batch<T>(x + c))[0];
+  }
+
+  const softmax_scores<T>& scores_;
+  simd::scaled_exp<T> plain_;
+  shifted_exponents<T> exponents_;
+  bool shifted_ = false;
+  T* kept_;
+  bool keeps_;
+  index_t row_ = 0;
+  index_t label_ = 0;
+};
+
+/// A tile of short rows at once.
+template <class T>
+class softmax_tile {
+ public:
+  static constexpr index_t elements = 2048;
+  static constexpr index_t capacity = 256;
+  static constexpr index_t longest_row = elements / 8;
+
+  /// A multiple of 16 rows wherever possible, so that the tiles of a dense matrix begin at equal phases of a cache
+  /// line.
+  static index_t rows_for(index_t k) { return std::min(capacity, std::max<index_t>(elements / k / 16 * 16, 8)); }
+
+  explicit softmax_tile(const softmax_scores<T>& scores) : scores_(scores), plain_(T(1) / scores.temperature) {}
+
+  // What softmax_sums holds, of each row.
+  alignas(64) T others[std::size_t(capacity)];
+  alignas(64) T label[std::size_t(capacity)];
+  alignas(64) T top[std::size_t(capacity)];
+  alignas(64) T factor[std::size_t(capacity)];
+  alignas(64) T deviation[std::size_t(capacity)];
+  alignas(64) T exps[std::size_t(elements + simd::batch<T>::size)];
+
+  /// Rows [first, first + rows); y holds their labels, each in [0, k).
+  void fill(index_t first, index_t rows, const index_t* y, bool with_deviation) {
+    const index_t k = scores_.classes();
+    const T* const x = scores_.logits.rows(first, rows, input_);
+    if (scores_.margin_by_column())
+      for (index_t r = 0; r < rows; ++r)
+        plain_exps(plain_, x + r * k, scores_.column_margins(first + r, y[r], 0, k, margins_), k, exps + r * k);
+    else
+      plain_exps<T>(plain_, x, nullptr, rows * k, exps);
+    std::fill_n(exps + rows * k, simd::batch<T>::size, T(0));
+    for (index_t r = 0; r < rows; ++r) {
+      T& e = exps[r * k + y[r]];
+      label[r] = e;
+      e = 0;
+    }
+    if (scores_.kind == margin_of::column)
+      for (index_t r = 0; r < rows; ++r) label[r] = plain_(simd::batch<T>(x[r * k + y[r]]))[0];
+    sum_short_rows(exps, rows, k, others);
+    std::fill_n(top, rows, T(0));
+    if (scores_.kind == margin_of::label)
+      for (index_t r = 0; r < rows; ++r) factor[r] = scores_.shared_factor(y[r]);
+    else
+      std::fill_n(factor, rows, scores_.shared_factor(0));
+    if (scores_.kind == margin_of::all || scores_.kind == margin_of::label)
+      for (index_t r = 0; r < rows; ++r) others[r] *= factor[r];
+    if (with_deviation) {
+      std::copy_n(x, x == input_ ? 0 : rows * k, input_);
+      sum_short_rows(input_, rows, k, deviation);
+      for (index_t r = 0; r < rows; ++r) deviation[r] /= scores_.temperature;
+    }
+
+    if (all_plain(rows)) return;
+    for (index_t r = 0; r < rows; ++r) {
+      if (is_plain(others[r], label[r])) continue;
+      const softmax_sums<T> sums =
+          softmax_row<T>(scores_, exps + r * k, k).fill_shifted(first + r, y[r], with_deviation);
+      others[r] = sums.others;
+      label[r] = sums.label;
+      top[r] = sums.top;
+      factor[r] = sums.factor;
+      deviation[r] = sums.deviation;
+    }
+  }
+
+ private:
+  bool all_plain(index_t rows) {
+    using batch = simd::batch<T>;
+    std::fill_n(others + rows, std::min(batch::size, capacity - rows), T(0));
+    std::fill_n(label + rows, std::min(batch::size, capacity - rows), T(1));
+    bool all = true;
+    for (index_t r = 0; r < rows; r += batch::size) {
+      const batch e = simd::load(label + r), sum = simd::load(others + r) + e;
+      all &= simd::all((e >= least_plain_sum<T>)&(sum >= least_plain_sum<T>)&(sum <= greatest_plain_sum<T>));
+    }
+    return all;
+  }
+
+  const softmax_scores<T>& scores_;
+  simd::scaled_exp<T> plain_;
+  alignas(64) T input_[std::size_t(elements + simd::batch<T>::size)];
+  T margins_[std::size_t(longest_row)];
+};
+
+}  // namespace weakly::inline v0::detail

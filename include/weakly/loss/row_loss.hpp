@@ -1,0 +1,387 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <weakly/core/error.hpp>
+#include <weakly/core/executor.hpp>
+#include <weakly/core/labels.hpp>
+#include <weakly/core/row_access.hpp>
+#include <weakly/core/simd.hpp>
+#include <weakly/core/softmax_rows.hpp>
+#include <weakly/core/view.hpp>
+#include <weakly/loss/loss_labels.hpp>
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+#include <type_traits>
+
+namespace weakly::inline v0 {
+
+/// Stands for an output that is not wanted: `cross_entropy(logits, label, loss, discard)` computes values alone.
+struct discard_output {};
+inline constexpr discard_output discard{};
+
+/// Scores [..., k]: float, double, half or bfloat16 on the host. Every leading axis counts rows.
+template <class X>
+concept score_tensor = on_host<X> && is_real_v<typename detail::input_view_t<X>::value_type>;
+
+/// Where losses or gradients are written, or `discard`.
+template <class X>
+concept loss_output = std::is_same_v<std::remove_cvref_t<X>, discard_output> ||
+    (detail::writable<X>&& is_real_v<typename view_t<X>::value_type>&&
+         std::is_same_v<typename view_t<X>::memory_space, host_memory>);
+
+/// What a softmax loss sees of a row: p = softmax(f)(y) of the label y and what goes with it. V is float, double, or a
+/// batch of rows.
+template <class V>
+struct label_softmax {
+  V p;                    ///< probability of the label
+  V q;                    ///< sum of the other probabilities, exact where p rounds to one
+  V cross_entropy;        ///< -log p, exact where it is tiny
+  V total_cross_entropy;  ///< sum over every class j of -log softmax(f)(j); only where the formula says uses_total
+  V classes;              ///< k
+};
+
+/// The value of a loss and its gradient: scale p(j) + offset for every class j but the label, at_label for the label.
+template <class V>
+struct softmax_gradient {
+  V value;
+  V scale;
+  V offset;
+  V at_label;
+};
+
+/// Of a loss that depends on p alone: value phi(p) and slope = phi'(p) p.
+template <class V>
+WEAKLY_HD softmax_gradient<V> loss_of_probability(const label_softmax<V>& row, V value, V slope) {
+  return {value, -slope, V(0), slope * row.q};
+}
+
+namespace detail {
+
+template <class F>
+concept uses_total_cross_entropy = requires {
+  requires F::uses_total;
+};
+
+template <class X>
+index_t rows_of(const X& v) {
+  index_t n = 1;
+  for (int a = 0; a + 1 < X::rank; ++a) n *= v.extent(a);
+  return n;
+}
+
+template <class T, class Out>
+row_sink<T> gradient_sink(std::string_view function, Out& out, index_t n, index_t k) {
+  if constexpr (std::is_same_v<std::remove_cvref_t<Out>, discard_output>) {
+    return {};
+  } else {
+    const auto rows = as_rows(view(out));
+    if (rows.extent(0) != n || rows.extent(1) != k)
+      fail<shape_error>(function, ": grad has ", rows.extent(0), " rows of ", rows.extent(1), ", logits have ", n,
+                        " rows of ", k, "; give a gradient of the shape of the logits");
+    return row_sink<T>(rows);
+  }
+}
+
+template <class T, class Out>
+row_sink<T> value_sink(std::string_view function, std::string_view name, Out& out, index_t n) {
+  if constexpr (std::is_same_v<std::remove_cvref_t<Out>, discard_output>) {
+    return {};
+  } else {
+    const auto v = as_column(view(out));
+    if (v.extent(0) != n)
+      fail<shape_error>(function, ": ", name, " has ", v.extent(0), " elements for ", n,
+                        " rows of logits; give one for each row");
+    return row_sink<T>(v);
+  }
+}
+
+/// Throws label_error for what `bad` reports.
+inline void require_labels_ok(std::string_view function, const loss_labels& labels, const status& bad, index_t k) {
+  if (!bad.ok())
+    fail<label_error>(function, ": label ", labels.at(bad.first_bad_row), " of row ", bad.first_bad_row,
+                      " is outside [0, ", k, ") (", bad.count, bad.count == 1 ? " such row" : " such rows",
+                      "); labels number the classes from 0, loss_labels(...).ignore(label) leaves rows out");
+}
+
+/// Multiplies, adds and writes: out = scale e + offset for `count` elements, with whole lines past the caches.
+template <class T>
+void write_scaled(const T* e, T scale, T offset, index_t count, T* out, bool stream) {
+  using batch = simd::batch<T>;
+  const batch a = scale, b = offset;
+  const auto part = [&](index_t j) { return simd::fma(simd::load(e + j), a, b); };
+  index_t j = 0;
+  if (stream) {
+    const index_t head = std::min(simd::to_line_start(out), count);
+    for (; j < head; j += batch::size) {
+      const index_t left = std::min(batch::size, head - j);
+      simd::store_partial(out + j, left, simd::fma(simd::load_partial(e + j, left), a, b));
+    }
+    j = head;
+    for (; j + simd::line_size<T> <= count; j += simd::line_size<T>)
+      simd::stream_line(out + j, [&](index_t i) { return part(j + i); });
+  }
+  for (; j + batch::size <= count; j += batch::size) simd::store(out + j, part(j));
+  if (j < count) simd::store_partial(out + j, count - j, simd::fma(simd::load_partial(e + j, count - j), a, b));
+}
+
+template <class T>
+void copy_out(const T* from, index_t count, T* out, bool stream) {
+  using batch = simd::batch<T>;
+  index_t j = 0;
+  if (stream) {
+    const index_t head = std::min(simd::to_line_start(out), count);
+    std::copy_n(from, head, out);
+    for (j = head; j + simd::line_size<T> <= count; j += simd::line_size<T>)
+      simd::stream_line(out + j, [&](index_t i) { return simd::load(from + j + i); });
+  }
+  std::copy(from + j, from + count, out + j);
+  static_cast<void>(batch::size);
+}
+
+template <class T>
+void fill_row(const row_sink<T>& to, index_t row, index_t k, T value) {
+  if (to.empty()) return;
+  T block[std::size_t(row_blocks<T>::block)];
+  std::fill_n(block, row_blocks<T>::block, value);
+  for (index_t j = 0; j < k; j += row_blocks<T>::block)
+    to.put_part(row, j, std::min(row_blocks<T>::block, k - j), block);
+}
+
+template <class T, class Formula>
+class softmax_loss_rows {
+ public:
+  using batch = simd::batch<T>;
+
+  softmax_scores<T> scores;
+  loss_labels labels;
+  row_sink<T> loss, grad;
+  Formula formula;
+  bool stream = false;
+
+  status operator()(index_t first, index_t last) const {
+    status bad = no_bad_rows();
+    if (softmax_tile<T>::longest_row >= scores.classes()) {
+      short_rows(first, last, bad);
+    } else {
+      long_rows(first, last, bad);
+    }
+    if (stream) simd::stream_fence();
+    return bad;
+  }
+
+ private:
+  static constexpr index_t lanes = batch::size;
+  static constexpr index_t capacity = softmax_tile<T>::capacity;
+
+  struct terms {
+    alignas(64) T value[std::size_t(capacity)];
+    alignas(64) T scale[std::size_t(capacity)];
+    alignas(64) T offset[std::size_t(capacity)];
+    alignas(64) T at_label[std::size_t(capacity)];
+  };
+
+  // One batch of rows: sums in, value and factors of the kept exponentials out.
+  void apply(const softmax_sums<batch>& sums, batch weight, terms& out, index_t r) const {
+    const T k = static_cast<T>(scores.classes());
+    const batch sum = sums.others + sums.label;
+    batch log_sum = simd::log1p(sums.others / sums.label);
+    const auto shifted = sums.top != batch(T(0));
+    if (simd::any(shifted)) log_sum = simd::select(shifted, simd::log(sum), log_sum);
+    const batch inverse = batch(T(1)) / sum;
+    label_softmax<batch> row;
+    row.p = sums.label * inverse;
+    row.q = sums.others * inverse;
+    row.classes = batch(k);
+    row.total_cross_entropy = batch(T(0));
+    if constexpr (uses_total_cross_entropy<Formula>)
+      row.total_cross_entropy = simd::log(sum) * row.classes - sums.deviation;
+    softmax_gradient<batch> g;
+    if constexpr (requires { formula.of_scores(row, sums.top, log_sum); }) {
+      row.cross_entropy = batch(T(0));
+      g = formula.of_scores(row, sums.top, log_sum);
+    } else {
+      row.cross_entropy = sums.top / batch(scores.temperature) + log_sum;
+      g = formula(row);
+    }
+    const auto left_out = weight == batch(T(0));  // whatever its scores are, NaN included
+    const auto weighted = [&](batch x) { return simd::select(left_out, T(0), x * weight); };
+    simd::store(out.value + r, weighted(g.value));
+    simd::store(out.scale + r, weighted(g.scale * (sums.factor * inverse)));
+    simd::store(out.offset + r, weighted(g.offset));
+    simd::store(out.at_label + r, weighted(g.at_label));
+  }
+
+  void short_rows(index_t first, index_t last, status& bad) const {
+    const index_t k = scores.classes();
+    const index_t tile_rows = softmax_tile<T>::rows_for(k);
+    softmax_tile<T> tile(scores);
+    terms t;
+    index_t label[std::size_t(capacity)];
+    alignas(64) T weight[std::size_t(capacity)];
+    alignas(64) T out[std::size_t(softmax_tile<T>::elements + lanes)];
+    for (index_t start = first; start < last; start += tile_rows) {
+      const index_t rows = std::min(tile_rows, last - start);
+      labels.template fetch<T>(start, rows, k, label, weight, bad);
+      tile.fill(start, rows, label, uses_total_cross_entropy<Formula>);
+      for (index_t r = 0; r < rows; r += lanes) {
+        const softmax_sums<batch> sums{simd::load(tile.others + r), simd::load(tile.label + r),
+                                       simd::load(tile.top + r), simd::load(tile.factor + r),
+                                       simd::load(tile.deviation + r)};
+        apply(sums, simd::load(weight + r), t, r);
+      }
+      if (!loss.empty()) {
+        if (T* const to = loss.rows(start))
+          std::copy_n(t.value, rows, to);
+        else
+          loss.put_rows(start, rows, t.value);
+      }
+      if (grad.empty()) continue;
+      for (index_t r = 0; r < rows; ++r)
+        if (weight[r] == T(0)) std::fill_n(tile.exps + r * k, k, T(0));  // zero times NaN is not zero
+      if (k <= lanes)
+        scale_rows<1>(tile.exps, t, rows, k, out);
+      else if (k <= 2 * lanes)
+        scale_rows<2>(tile.exps, t, rows, k, out);
+      else
+        scale_rows<0>(tile.exps, t, rows, k, out);
+      for (index_t r = 0; r < rows; ++r) out[r * k + label[r]] = t.at_label[r];
+      if (T* const to = grad.rows(start))
+        copy_out(out, rows * k, to, stream);
+      else
+        grad.put_rows(start, rows, out);
+    }
+  }
+
+  // Batches is how many a row takes, 0 for any number. The last batch of a row runs over into the next one, which is
+  // written after it.
+  template <int Batches>
+  static void scale_rows(const T* exps, const terms& t, index_t rows, index_t k, T* out) {
+    for (index_t r = 0; r < rows; ++r) {
+      const T* const e = exps + r * k;
+      T* const to = out + r * k;
+      const batch scale = t.scale[r], offset = t.offset[r];
+      if constexpr (Batches > 0)
+        simd::unroll<Batches>(
+            [&](auto b) { simd::store(to + b * lanes, simd::fma(simd::load(e + b * lanes), scale, offset)); });
+      else
+        for (index_t j = 0; j < k; j += lanes) simd::store(to + j, simd::fma(simd::load(e + j), scale, offset));
+    }
+  }
+
+  void long_rows(index_t first, index_t last, status& bad) const {
+    constexpr index_t longest_kept = 8192;
+    const index_t k = scores.classes();
+    alignas(64) T kept[std::size_t(longest_kept + lanes)];
+    softmax_row<T> row(scores, kept, longest_kept);
+    terms t;
+    for (index_t i = first; i < last; ++i) {
+      index_t label;
+      T weight;
+      labels.template fetch<T>(i, 1, k, &label, &weight, bad);
+      if (weight == T(0)) {
+        fill_row(loss, i, 1, T(0));
+        fill_row(grad, i, k, T(0));
+        continue;
+      }
+      const softmax_sums<T> s = row.fill(i, label, uses_total_cross_entropy<Formula>);
+      apply({batch(s.others), batch(s.label), batch(s.top), batch(s.factor), batch(s.deviation)}, batch(weight), t, 0);
+      if (!loss.empty()) loss.put_rows(i, 1, t.value);
+      if (grad.empty()) continue;
+      for (index_t j = 0; j < k; j += softmax_row<T>::block) {
+        const index_t count = std::min(softmax_row<T>::block, k - j);
+        T* const e = row.exps(j, count);
+        write_block(i, j, count, e, label, t);
+      }
+    }
+  }
+
+  void write_block(index_t i, index_t j, index_t count, T* e, index_t label, const terms& t) const {
+    const index_t at = label - j;
+    const bool has_label = at >= 0 && at < count;
+    T* const to = grad.part(i, j);
+    if (to == nullptr || has_label) {
+      write_scaled(e, t.scale[0], t.offset[0], count, e, false);
+      if (has_label) e[at] = t.at_label[0];
+      if (to == nullptr)
+        grad.put_part(i, j, count, e);
+      else
+        copy_out(static_cast<const T*>(e), count, to, stream);
+    } else {
+      write_scaled(static_cast<const T*>(e), t.scale[0], t.offset[0], count, to, stream);
+    }
+  }
+};
+
+template <executor Exec, class T, class Formula>
+void run_softmax_loss(std::string_view function, Exec& ex, const softmax_scores<T>& scores, index_t n,
+                      const loss_labels& labels, const row_sink<T>& loss, const row_sink<T>& grad,
+                      const Formula& formula) {
+  const index_t k = scores.classes();
+  labels.require(function, n, k);
+  if (n == 0) return;
+  if (k == 0) fail<shape_error>(function, ": logits have ", n, " rows of 0 classes; there must be at least one class");
+  const bool stream = n >= (index_t(4) << 20) / (k * index_t(sizeof(T)));
+  const softmax_loss_rows<T, Formula> rows{scores, labels, loss, grad, formula, stream};
+  shared_status bad;
+  for_row_chunks(ex, n, k, [&](index_t first, index_t last) { bad.merge(rows(first, last)); });
+  require_labels_ok(function, labels, bad.load(), k);
+}
+
+/// A loss with a row function of its own: value = f(row_blocks<T>, label), which also writes the gradient of the row.
+template <executor Exec, class T, class F>
+void run_row_loss(std::string_view function, Exec& ex, const row_source<T>& logits, index_t n,
+                  const loss_labels& labels, const row_sink<T>& loss, const row_sink<T>& grad, const F& f) {
+  const index_t k = logits.columns();
+  labels.require(function, n, k);
+  if (n == 0) return;
+  if (k == 0) fail<shape_error>(function, ": logits have ", n, " rows of 0 classes; there must be at least one class");
+  shared_status all;
+  for_row_chunks(ex, n, k, [&](index_t first, index_t last) {
+    status bad = no_bad_rows();
+    for (index_t i = first; i < last; ++i) {
+      index_t label;
+      T weight;
+      labels.template fetch<T>(i, 1, k, &label, &weight, bad);
+      T value = 0;
+      if (weight == T(0))
+        fill_row(grad, i, k, T(0));
+      else
+        value = weight * f(row_blocks<T>(logits, grad, i, weight), label);
+      if (!loss.empty()) loss.put_rows(i, 1, &value);
+    }
+    all.merge(bad);
+  });
+  require_labels_ok(function, labels, all.load(), k);
+}
+
+}  // namespace detail
+
+/// A loss of a user's own that is a function of the softmax at the label, with its gradient, row by row.
+///
+///     loss(i) = formula(label_softmax of row i).value,   grad(i, j) = d loss(i) / d logits(i, j)
+///
+/// logits   [..., k]  finite scores; -inf excludes a class
+/// labels   [...]     integers in [0, k), with weights or an ignored label where wanted (loss_labels.hpp)
+/// loss     [...]     or discard; may be the storage of nothing else
+/// grad     [..., k]  or discard; may be the storage of `logits`
+/// formula            called with label_softmax<V>, V a simd::batch of rows; gives softmax_gradient<V>
+///
+/// A row with a NaN or +inf, or -inf throughout, comes out as NaN, and no other row does. n = 0 does nothing. Throws
+/// shape_error, and label_error for labels outside [0, k): those rows come out as zero and all others are done first.
+/// O(n k), allocates nothing. Same bits for every executor, layout and batch.
+template <executor Exec, score_tensor Logits, loss_output Loss, loss_output Grad, class Formula>
+void softmax_loss(Exec&& ex, const Logits& logits, const loss_labels& labels, Loss&& loss, Grad&& grad,
+                  const Formula& formula) {
+  using T = arithmetic_t<typename detail::input_view_t<Logits>::value_type>;
+  detail::softmax_scores<T> scores;
+  const auto rows = as_rows(view(logits));
+  scores.logits = detail::row_source<T>(rows);
+  detail::run_softmax_loss("softmax_loss", ex, scores, rows.extent(0), labels,
+                           detail::value_sink<T>("softmax_loss", "loss", loss, rows.extent(0)),
+                           detail::gradient_sink<T>("softmax_loss", grad, rows.extent(0), rows.extent(1)), formula);
+}
+
+}  // namespace weakly::inline v0
