@@ -4,6 +4,7 @@
 #include <weakly/check/distribution.hpp>
 #include <weakly/check/labels.hpp>
 #include <weakly/loss/ldr_kl.hpp>
+#include <weakly/loss/ldr_topk.hpp>
 #include <weakly/loss/loss_margins.hpp>
 #include <weakly/noise/calibrate_joint.hpp>
 #include <weakly/noise/class_thresholds.hpp>

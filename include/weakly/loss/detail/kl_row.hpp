@@ -67,6 +67,15 @@ class kl_row {
     }
   }
 
+  /// The p of the greatest delta.
+  T greatest_probability() const {
+    alignas(64) T p[std::size_t(batch::size)];
+    std::fill_n(p, batch::size, top_);
+    probabilities(batch::size, p);
+    return p[0];
+  }
+  T greatest_delta() const { return top_; }
+
   /// The gradient by the logits: p less one at the label.
   void write_gradient(const delta_row<T>& row) const {
     row.write([&](index_t column, index_t count, T* g) {
