@@ -5,6 +5,7 @@
 #include <weakly/core/half.hpp>
 #include <weakly/core/view.hpp>
 
+#include <functional>
 #include <type_traits>
 
 // Matrices as rows of T, whatever they are stored as: kernels that would otherwise be compiled for every pair of
@@ -52,7 +53,12 @@ class row_source {
     return buffer;
   }
 
+  /// A row that need not be copied, or nullptr.
+  const T* direct(index_t row) const { return direct_ ? static_cast<const T*>(data_) + row * row_stride_ : nullptr; }
+  index_t row_stride() const { return row_stride_; }
+
   T at(index_t row, index_t column) const {
+    if (direct_) return direct(row)[column];
     T x;
     copy_(*this, row, 1, column, 1, &x);
     return x;
@@ -95,7 +101,18 @@ class row_sink {
 
   bool empty() const { return copy_ == nullptr; }
 
-  /// Where `count` whole rows from `first` on lie one after the other, or nullptr where they do not.
+  /// Whether the memory of n rows might be shared with that of n rows to read; true where it is hard to tell.
+  bool overlaps(const row_source<T>& from, index_t n) const {
+    if (empty()) return false;
+    const T* const mine = part(0, 0);
+    const T* const theirs = from.direct(0);
+    if (mine == nullptr || theirs == nullptr || row_stride_ < 0 || from.row_stride() < 0) return true;
+    const std::less<const T*> before;
+    return before(mine, theirs + n * from.row_stride() + from.columns()) &&
+           before(theirs, mine + n * row_stride_ + columns_);
+  }
+
+  /// Where whole rows from `first` on lie one after the other, or nullptr where they do not.
   T* rows(index_t first) const { return dense_ ? static_cast<T*>(data_) + first * columns_ : nullptr; }
   /// Where a row lies from `column` on, or nullptr where it is strided or stored as something else.
   T* part(index_t row, index_t column) const {

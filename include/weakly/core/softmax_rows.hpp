@@ -68,28 +68,38 @@ WEAKLY_INLINE bool is_plain(T others, T label) {
   return label >= least_plain_sum<T> && sum >= least_plain_sum<T> && sum <= greatest_plain_sum<T>;
 }
 
-/// e[j] = exp((x[j] + c[j]) scale) for j < count; c is zero where it is null.
-template <class T>
-void plain_exps(const simd::scaled_exp<T>& exp, const T* x, const T* c, index_t count, T* e) {
+/// e[j] = exp((x[j] + c[j]) scale) for j < count, and their sum; c is zero where it is null. Calls between() once for
+/// every two cache lines.
+template <class T, class Between>
+T plain_exps(const simd::scaled_exp<T>& exp, const T* x, const T* c, index_t count, T* e, Between between) {
   using batch = simd::batch<T>;
   constexpr index_t size = batch::size;
-  const simd::scaled_exp<T> f = exp;  // in registers
+  constexpr index_t ahead = 32 * simd::line_size<T>;
+  const simd::scaled_exp<T> f = exp;  // a copy stays in registers
+  batch sum = T(0);
   index_t j = 0;
   for (; j + 4 * size <= count; j += 4 * size) {
     batch b[4];
+    simd::prefetch(x + j + ahead);
+    simd::prefetch(x + j + ahead + 2 * size);
     if (c == nullptr)
       simd::unroll<4>([&](auto u) { b[u] = simd::load(x + j + u * size); });
     else
       simd::unroll<4>([&](auto u) { b[u] = simd::load(x + j + u * size) + simd::load(c + j + u * size); });
     f.template each<4>(b);
     simd::unroll<4>([&](auto u) { simd::store(e + j + u * size, b[u]); });
+    sum += (b[0] + b[1]) + (b[2] + b[3]);
+    between();
   }
   for (; j < count; j += size) {
     const index_t left = std::min(size, count - j);
     batch b = simd::load_partial(x + j, left);
     if (c != nullptr) b += simd::load_partial(c + j, left);
-    simd::store_partial(e + j, left, f(b));
+    b = f(b);
+    simd::store_partial(e + j, left, b);
+    sum += left == size ? b : simd::select(simd::first_lanes<T>(left), b, T(0));
   }
+  return simd::reduce_add(sum);
 }
 
 /// Exponents with the greatest taken out: (((f - origin) + c) - top) / temperature.
@@ -182,17 +192,21 @@ class softmax_row {
  public:
   static constexpr index_t block = 512;
 
-  /// kept  room for as many exponentials: a row, or at least a block
-  softmax_row(const softmax_scores<T>& scores, T* kept, index_t room)
-      : scores_(scores), plain_(T(1) / scores.temperature), kept_(kept), keeps_(room >= scores.classes()) {}
+  /// room  for a block, where `keep_in` gives none for a row
+  softmax_row(const softmax_scores<T>& scores, T* room)
+      : scores_(scores), plain_(T(1) / scores.temperature), room_(room) {}
 
-  /// `deviation` only for scores without margins.
-  softmax_sums<T> fill(index_t row, index_t label, bool deviation) {
+  /// Keeps the exponentials of the rows to come in `row`, k elements; null for computing them again.
+  void keep_in(T* row) { kept_ = row; }
+
+  /// `deviation` only for scores without margins. Calls between() now and then.
+  template <class Between>
+  softmax_sums<T> fill(index_t row, index_t label, bool deviation, Between between) {
     row_ = row;
     label_ = label;
     shifted_ = false;
     const T factor = scores_.shared_factor(label);
-    softmax_sums<T> sums = pass(deviation);
+    softmax_sums<T> sums = pass(deviation, between);
     sums.others *= factor;
     sums.factor = factor;
     return is_plain(sums.others, sums.label) ? sums : fill_shifted(row, label, deviation);
@@ -219,7 +233,7 @@ class softmax_row {
                                          exponents_.origin, count - behind));
     }
     exponents_.top = top;
-    softmax_sums<T> sums = pass(deviation);
+    softmax_sums<T> sums = pass(deviation, [] {});
     sums.top = top;
     return sums;
   }
@@ -227,9 +241,10 @@ class softmax_row {
   /// The exponentials of columns [column, column + count), zero for the label; column is a multiple of `block`, and
   /// count at most `block`.
   T* exps(index_t column, index_t count) {
-    if (keeps_) return kept_ + column;
+    if (kept_ != nullptr) return kept_ + column;
     T ignored;
-    return compute(column, count, ignored);
+    compute(column, count, ignored, [] {});
+    return room_;
   }
 
  private:
@@ -237,12 +252,12 @@ class softmax_row {
     return scores_.margin_by_column() ? scores_.column_margins(row_, label_, column, count, buffer) : nullptr;
   }
 
-  softmax_sums<T> pass(bool deviation) {
+  template <class Between>
+  softmax_sums<T> pass(bool deviation, Between between) {
     softmax_sums<T> sums{0, 0, 0, 1, 0};
     for (index_t j = 0; j < scores_.classes(); j += block) {
       const index_t count = std::min(block, scores_.classes() - j);
-      const T* const e = compute(j, count, sums.label);
-      sums.others += simd::sum(e, count);
+      sums.others += compute(j, count, sums.label, between);
       if (!deviation) continue;
       T input[std::size_t(block)];
       const T* const x = scores_.logits.part(row_, j, count, input);
@@ -254,23 +269,26 @@ class softmax_row {
     return sums;
   }
 
-  T* compute(index_t column, index_t count, T& label) {
+  // The sum of a block of exponentials without the label's, which goes to `label`.
+  template <class Between>
+  T compute(index_t column, index_t count, T& label, Between between) {
     T input[std::size_t(block)], margins[std::size_t(block)];
     const T* const x = scores_.logits.part(row_, column, count, input);
-    T* const e = keeps_ ? kept_ + column : kept_;
+    const T* const c = margins_of(column, count, margins);
+    T* const e = kept_ != nullptr ? kept_ + column : room_;
     const index_t at = label_ - column;
     const bool has_label = at >= 0 && at < count;
-    const T* const c = margins_of(column, count, margins);
-    const T of_label = !has_label ? T(0) : exp_of_label(x[at]);
+    const T of_label = has_label ? exp_of_label(x[at]) : T(0);
+    T sum = 0;
     if (shifted_)
       exponents_.exps(x, c, count, e);
     else
-      plain_exps(plain_, x, c, count, e);
+      sum = plain_exps(plain_, x, c, count, e, between);
     if (has_label) {
       label = of_label;
       e[at] = 0;
     }
-    return e;
+    return shifted_ || has_label ? simd::sum(static_cast<const T*>(e), count) : sum;
   }
 
   T exp_of_label(T x) const {
@@ -282,8 +300,8 @@ class softmax_row {
   simd::scaled_exp<T> plain_;
   shifted_exponents<T> exponents_;
   bool shifted_ = false;
-  T* kept_;
-  bool keeps_;
+  T* room_;
+  T* kept_ = nullptr;
   index_t row_ = 0;
   index_t label_ = 0;
 };
@@ -310,15 +328,17 @@ class softmax_tile {
   alignas(64) T deviation[std::size_t(capacity)];
   alignas(64) T exps[std::size_t(elements + simd::batch<T>::size)];
 
-  /// Rows [first, first + rows); y holds their labels, each in [0, k).
-  void fill(index_t first, index_t rows, const index_t* y, bool with_deviation) {
+  /// Rows [first, first + rows); y holds their labels, each in [0, k). Calls between() now and then.
+  template <class Between>
+  void fill(index_t first, index_t rows, const index_t* y, bool with_deviation, Between between) {
     const index_t k = scores_.classes();
     const T* const x = scores_.logits.rows(first, rows, input_);
     if (scores_.margin_by_column())
       for (index_t r = 0; r < rows; ++r)
-        plain_exps(plain_, x + r * k, scores_.column_margins(first + r, y[r], 0, k, margins_), k, exps + r * k);
+        plain_exps(plain_, x + r * k, scores_.column_margins(first + r, y[r], 0, k, margins_), k, exps + r * k,
+                   between);
     else
-      plain_exps<T>(plain_, x, nullptr, rows * k, exps);
+      plain_exps<T>(plain_, x, nullptr, rows * k, exps, between);
     std::fill_n(exps + rows * k, simd::batch<T>::size, T(0));
     for (index_t r = 0; r < rows; ++r) {
       T& e = exps[r * k + y[r]];
@@ -328,7 +348,7 @@ class softmax_tile {
     if (scores_.kind == margin_of::column)
       for (index_t r = 0; r < rows; ++r) label[r] = plain_(simd::batch<T>(x[r * k + y[r]]))[0];
     sum_short_rows(exps, rows, k, others);
-    std::fill_n(top, rows, T(0));
+    std::fill_n(top, capacity, T(0));
     if (scores_.kind == margin_of::label)
       for (index_t r = 0; r < rows; ++r) factor[r] = scores_.shared_factor(y[r]);
     else
@@ -344,8 +364,9 @@ class softmax_tile {
     if (all_plain(rows)) return;
     for (index_t r = 0; r < rows; ++r) {
       if (is_plain(others[r], label[r])) continue;
-      const softmax_sums<T> sums =
-          softmax_row<T>(scores_, exps + r * k, k).fill_shifted(first + r, y[r], with_deviation);
+      softmax_row<T> row(scores_, exps + r * k);
+      row.keep_in(exps + r * k);
+      const softmax_sums<T> sums = row.fill_shifted(first + r, y[r], with_deviation);
       others[r] = sums.others;
       label[r] = sums.label;
       top[r] = sums.top;

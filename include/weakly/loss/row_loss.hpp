@@ -4,6 +4,7 @@
 #include <weakly/core/error.hpp>
 #include <weakly/core/executor.hpp>
 #include <weakly/core/labels.hpp>
+#include <weakly/core/line_stream.hpp>
 #include <weakly/core/row_access.hpp>
 #include <weakly/core/simd.hpp>
 #include <weakly/core/softmax_rows.hpp>
@@ -106,39 +107,14 @@ inline void require_labels_ok(std::string_view function, const loss_labels& labe
                       "); labels number the classes from 0, loss_labels(...).ignore(label) leaves rows out");
 }
 
-/// Multiplies, adds and writes: out = scale e + offset for `count` elements, with whole lines past the caches.
+/// out[j] = scale e[j] + offset for j < count; out may be e.
 template <class T>
-void write_scaled(const T* e, T scale, T offset, index_t count, T* out, bool stream) {
+void write_scaled(const T* e, T scale, T offset, index_t count, T* out) {
   using batch = simd::batch<T>;
   const batch a = scale, b = offset;
-  const auto part = [&](index_t j) { return simd::fma(simd::load(e + j), a, b); };
   index_t j = 0;
-  if (stream) {
-    const index_t head = std::min(simd::to_line_start(out), count);
-    for (; j < head; j += batch::size) {
-      const index_t left = std::min(batch::size, head - j);
-      simd::store_partial(out + j, left, simd::fma(simd::load_partial(e + j, left), a, b));
-    }
-    j = head;
-    for (; j + simd::line_size<T> <= count; j += simd::line_size<T>)
-      simd::stream_line(out + j, [&](index_t i) { return part(j + i); });
-  }
-  for (; j + batch::size <= count; j += batch::size) simd::store(out + j, part(j));
+  for (; j + batch::size <= count; j += batch::size) simd::store(out + j, simd::fma(simd::load(e + j), a, b));
   if (j < count) simd::store_partial(out + j, count - j, simd::fma(simd::load_partial(e + j, count - j), a, b));
-}
-
-template <class T>
-void copy_out(const T* from, index_t count, T* out, bool stream) {
-  using batch = simd::batch<T>;
-  index_t j = 0;
-  if (stream) {
-    const index_t head = std::min(simd::to_line_start(out), count);
-    std::copy_n(from, head, out);
-    for (j = head; j + simd::line_size<T> <= count; j += simd::line_size<T>)
-      simd::stream_line(out + j, [&](index_t i) { return simd::load(from + j + i); });
-  }
-  std::copy(from + j, from + count, out + j);
-  static_cast<void>(batch::size);
 }
 
 template <class T>
@@ -159,7 +135,8 @@ class softmax_loss_rows {
   loss_labels labels;
   row_sink<T> loss, grad;
   Formula formula;
-  bool stream = false;
+  bool stream = false;    // past the caches, because the gradient is too large to stay in them
+  bool overlaps = false;  // the gradient may lie where the logits are
 
   status operator()(index_t first, index_t last) const {
     status bad = no_bad_rows();
@@ -222,10 +199,16 @@ class softmax_loss_rows {
     index_t label[std::size_t(capacity)];
     alignas(64) T weight[std::size_t(capacity)];
     alignas(64) T out[std::size_t(softmax_tile<T>::elements + lanes)];
+    T* const dense = grad.empty() ? nullptr : grad.rows(first);
+    const bool streams = stream && dense != nullptr;
+    line_stream<T> lines(streams ? dense : out);
     for (index_t start = first; start < last; start += tile_rows) {
       const index_t rows = std::min(tile_rows, last - start);
       labels.template fetch<T>(start, rows, k, label, weight, bad);
-      tile.fill(start, rows, label, uses_total_cross_entropy<Formula>);
+      tile.fill(start, rows, label, uses_total_cross_entropy<Formula>, [&] {
+        lines.step();
+        lines.step();
+      });
       for (index_t r = 0; r < rows; r += lanes) {
         const softmax_sums<batch> sums{simd::load(tile.others + r), simd::load(tile.label + r),
                                        simd::load(tile.top + r), simd::load(tile.factor + r),
@@ -239,6 +222,7 @@ class softmax_loss_rows {
           loss.put_rows(start, rows, t.value);
       }
       if (grad.empty()) continue;
+      lines.drain();
       for (index_t r = 0; r < rows; ++r)
         if (weight[r] == T(0)) std::fill_n(tile.exps + r * k, k, T(0));  // zero times NaN is not zero
       if (k <= lanes)
@@ -248,11 +232,15 @@ class softmax_loss_rows {
       else
         scale_rows<0>(tile.exps, t, rows, k, out);
       for (index_t r = 0; r < rows; ++r) out[r * k + label[r]] = t.at_label[r];
-      if (T* const to = grad.rows(start))
-        copy_out(out, rows * k, to, stream);
+      if (streams)
+        lines.queue(out, T(1), T(-0.0), rows * k);  // x - 0 is x for either zero
+      else if (dense != nullptr)
+        std::copy_n(out, rows * k, dense + (start - first) * k);
       else
         grad.put_rows(start, rows, out);
     }
+    lines.drain();
+    if (streams) lines.flush();
   }
 
   // Batches is how many a row takes, 0 for any number. The last batch of a row runs over into the next one, which is
@@ -271,47 +259,64 @@ class softmax_loss_rows {
     }
   }
 
+  static constexpr index_t longest_kept = 4096;
+
   void long_rows(index_t first, index_t last, status& bad) const {
-    constexpr index_t longest_kept = 8192;
     const index_t k = scores.classes();
-    alignas(64) T kept[std::size_t(longest_kept + lanes)];
-    softmax_row<T> row(scores, kept, longest_kept);
+    alignas(64) T kept[2][std::size_t(longest_kept + lanes)];
+    softmax_row<T> row(scores, kept[0]);
+    T* const dense = grad.empty() ? nullptr : grad.rows(first);
+    const bool streams = stream && dense != nullptr && k <= longest_kept;
+    // A row too long to keep aside is kept where its gradient goes, unless that is the memory of the logits.
+    const bool in_place = k > longest_kept && !grad.empty() && grad.part(first, 0) != nullptr && !overlaps;
+    line_stream<T> lines(streams ? dense : kept[0]);
     terms t;
+    index_t label[std::size_t(capacity)];
+    T weight[std::size_t(capacity)];
     for (index_t i = first; i < last; ++i) {
-      index_t label;
-      T weight;
-      labels.template fetch<T>(i, 1, k, &label, &weight, bad);
-      if (weight == T(0)) {
-        fill_row(loss, i, 1, T(0));
-        fill_row(grad, i, k, T(0));
-        continue;
+      const index_t at = (i - first) % capacity;
+      if (at == 0) labels.template fetch<T>(i, std::min(capacity, last - i), k, label, weight, bad);
+      T* const e = k <= longest_kept ? kept[i % 2] : in_place ? grad.part(i, 0) : nullptr;
+      row.keep_in(e);
+      if (weight[at] == T(0)) {
+        t.value[0] = t.scale[0] = t.offset[0] = t.at_label[0] = 0;
+        if (e != nullptr) std::fill_n(e, k, T(0));
+      } else {
+        const softmax_sums<T> s = row.fill(i, label[at], uses_total_cross_entropy<Formula>, [&] {
+          lines.step();
+          lines.step();
+        });
+        apply({batch(s.others), batch(s.label), batch(s.top), batch(s.factor), batch(s.deviation)}, batch(weight[at]),
+              t, 0);
       }
-      const softmax_sums<T> s = row.fill(i, label, uses_total_cross_entropy<Formula>);
-      apply({batch(s.others), batch(s.label), batch(s.top), batch(s.factor), batch(s.deviation)}, batch(weight), t, 0);
       if (!loss.empty()) loss.put_rows(i, 1, t.value);
       if (grad.empty()) continue;
-      for (index_t j = 0; j < k; j += softmax_row<T>::block) {
-        const index_t count = std::min(softmax_row<T>::block, k - j);
-        T* const e = row.exps(j, count);
-        write_block(i, j, count, e, label, t);
+      if (streams) {
+        lines.drain();
+        e[label[at]] = kept_label(t);
+        lines.queue(e, t.scale[0], t.offset[0], k);
+      } else if (weight[at] == T(0)) {
+        fill_row(grad, i, k, T(0));
+      } else {
+        for (index_t j = 0; j < k; j += softmax_row<T>::block) {
+          const index_t count = std::min(softmax_row<T>::block, k - j);
+          write_block(i, j, count, row.exps(j, count), label[at], t);
+        }
       }
     }
+    lines.drain();
+    if (streams) lines.flush();
   }
 
+  // What becomes the gradient at the label, to a rounding, when it is scaled like the rest of a long row: a line
+  // written past the caches cannot be corrected afterwards.
+  static T kept_label(const terms& t) { return t.scale[0] != T(0) ? (t.at_label[0] - t.offset[0]) / t.scale[0] : T(0); }
+
   void write_block(index_t i, index_t j, index_t count, T* e, index_t label, const terms& t) const {
-    const index_t at = label - j;
-    const bool has_label = at >= 0 && at < count;
     T* const to = grad.part(i, j);
-    if (to == nullptr || has_label) {
-      write_scaled(e, t.scale[0], t.offset[0], count, e, false);
-      if (has_label) e[at] = t.at_label[0];
-      if (to == nullptr)
-        grad.put_part(i, j, count, e);
-      else
-        copy_out(static_cast<const T*>(e), count, to, stream);
-    } else {
-      write_scaled(static_cast<const T*>(e), t.scale[0], t.offset[0], count, to, stream);
-    }
+    if (label >= j && label < j + count) e[label - j] = kept_label(t);
+    write_scaled(static_cast<const T*>(e), t.scale[0], t.offset[0], count, to != nullptr ? to : e);
+    if (to == nullptr) grad.put_part(i, j, count, e);
   }
 };
 
@@ -324,7 +329,8 @@ void run_softmax_loss(std::string_view function, Exec& ex, const softmax_scores<
   if (n == 0) return;
   if (k == 0) fail<shape_error>(function, ": logits have ", n, " rows of 0 classes; there must be at least one class");
   const bool stream = n >= (index_t(4) << 20) / (k * index_t(sizeof(T)));
-  const softmax_loss_rows<T, Formula> rows{scores, labels, loss, grad, formula, stream};
+  const softmax_loss_rows<T, Formula> rows{
+      scores, labels, loss, grad, formula, stream, grad.overlaps(scores.logits, n)};
   shared_status bad;
   for_row_chunks(ex, n, k, [&](index_t first, index_t last) { bad.merge(rows(first, last)); });
   require_labels_ok(function, labels, bad.load(), k);

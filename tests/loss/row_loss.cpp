@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: MIT
+#include "loss_checks.hpp"
+
+#include <weakly/loss/row_loss.hpp>
+
+#include <cmath>
+#include <cstddef>
+#include <cstring>
+#include <limits>
+#include <vector>
+
+namespace {
+
+// -log p + p, and half of the mean logit's gradient for an offset: nothing of a published loss, every part of a
+// gradient.
+struct own_formula {
+  static constexpr bool uses_total = true;
+  template <class V>
+  weakly::softmax_gradient<V> operator()(const weakly::label_softmax<V>& row) const {
+    const V value = row.cross_entropy + row.p + row.total_cross_entropy / row.classes;
+    const V slope = row.p - V(1);  // of the first two terms
+    return {value, V(1) - slope, V(-1) / row.classes, slope * row.q + row.p - V(1) / row.classes};
+  }
+};
+
+const auto call = [](auto&& ex, const auto& logits, const weakly::loss_labels& label, auto&& loss, auto&& grad) {
+  weakly::softmax_loss(ex, logits, label, loss, grad, own_formula{});
+};
+
+long double plain(loss_checks::row f, int label) {
+  const long double lse = loss_checks::log_sum_exp(f);
+  long double total = 0;
+  for (const long double x : f) total += lse - x;
+  const long double log_p = f[static_cast<std::size_t>(label)] - lse;
+  return -log_p + std::exp(log_p) + total / static_cast<long double>(f.size());
+}
+
+template <class T>
+bool same_bits(const std::vector<T>& a, const std::vector<T>& b, std::size_t from, std::size_t count) {
+  return std::memcmp(a.data() + from, b.data() + from, count * sizeof(T)) == 0;
+}
+
+}  // namespace
+
+TEST_CASE("softmax_loss takes a formula of one's own") { loss_checks::check_loss(call, plain); }
+
+TEST_CASE_TEMPLATE("gradients too large for the caches have the bits of small batches", T, float, double) {
+  using weakly::index_t;
+  for (const index_t k : {index_t(1), index_t(2), index_t(7), index_t(10), index_t(100), index_t(256), index_t(257),
+                          index_t(1000), index_t(4096), index_t(4097), index_t(9001)}) {
+    CAPTURE(k);
+    const index_t n = (index_t(1) << 20) / k + 3;
+    loss_checks::batch_of_rows<T> b(n, k, 3, 11);
+    std::vector<T> weight(static_cast<std::size_t>(n), T(1));
+    weight[1] = 0;
+    weight[2] = T(0.5);
+    b.logits[static_cast<std::size_t>(k)] = std::numeric_limits<T>::quiet_NaN();  // row 1, which weighs nothing
+    b.logits[static_cast<std::size_t>(n * k - 1)] = std::numeric_limits<T>::infinity();
+    for (index_t j = 0; j < k; ++j)
+      b.logits[static_cast<std::size_t>(5 * k + j)] *= T(50);  // a maximum must be taken out
+
+    // In parts, small enough for the caches.
+    std::vector<T> loss = b.loss, grad = b.grad;
+    const index_t part = n / 7 + 1;
+    for (index_t first = 0; first < n; first += part) {
+      const index_t rows = std::min(part, n - first);
+      const auto from = static_cast<std::size_t>(first), count = static_cast<std::size_t>(rows);
+      weakly::softmax_loss(
+          weakly::seq, weakly::view(b.logits.data() + first * k, rows, k),
+          weakly::loss_labels(std::span(b.label).subspan(from, count)).weights(std::span(weight).subspan(from, count)),
+          std::span(loss).subspan(from, count), weakly::view(grad.data() + first * k, rows, k), own_formula{});
+    }
+    // Whole, at every phase of a cache line, with guards around.
+    for (const std::size_t phase : {std::size_t(0), std::size_t(1), std::size_t(13)}) {
+      std::vector<T> room(b.grad.size() + 64, T(-7));
+      weakly::softmax_loss(weakly::seq, b.x(), weakly::loss_labels(b.label).weights(weight), b.loss,
+                           weakly::view(room.data() + phase, n, k), own_formula{});
+      CHECK(same_bits(b.loss, loss, 0, loss.size()));
+      CHECK(std::memcmp(room.data() + phase, grad.data(), grad.size() * sizeof(T)) == 0);
+      for (std::size_t i = 0; i < phase; ++i) CHECK(room[i] == T(-7));
+      for (std::size_t i = phase + grad.size(); i < room.size(); ++i) CHECK(room[i] == T(-7));
+    }
+    // In place, and into rows that do not follow one another.
+    std::vector<T> apart(static_cast<std::size_t>(n * (k + 3)), T(-7));
+    weakly::softmax_loss(weakly::seq, b.x(), weakly::loss_labels(b.label).weights(weight), b.loss,
+                         weakly::view(apart.data(), n, k, k + 3, 1), own_formula{});
+    bool equal = true, untouched = true;
+    for (index_t i = 0; i < n; ++i) {
+      equal &=
+          std::memcmp(apart.data() + i * (k + 3), grad.data() + i * k, static_cast<std::size_t>(k) * sizeof(T)) == 0;
+      for (index_t j = k; j < k + 3; ++j) untouched &= apart[static_cast<std::size_t>(i * (k + 3) + j)] == T(-7);
+    }
+    CHECK(equal);
+    CHECK(untouched);
+    weakly::softmax_loss(weakly::seq, b.x(), weakly::loss_labels(b.label).weights(weight), b.loss,
+                         weakly::view(b.logits.data(), n, k), own_formula{});
+    CHECK(same_bits(b.logits, grad, 0, grad.size()));
+  }
+}
