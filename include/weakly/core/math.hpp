@@ -59,6 +59,46 @@ WEAKLY_HD T log1p_over_x(T x) {
   return std::log1p(x) / x;
 }
 
+/// exp(x) - 1 for x <= 0.
+template <class T>
+WEAKLY_HD T expm1_nonpositive(T x) {
+  return std::expm1(x);
+}
+
+/// condition ? yes : no, the scalar twin of simd::select.
+template <class T>
+WEAKLY_HD T select(bool condition, T yes, T no) {
+  return condition ? yes : no;
+}
+
+namespace detail {
+
+template <class V>
+struct number_of {
+  using type = V;
+};
+template <class V>
+  requires requires { typename V::value_type; }
+struct number_of<V> {
+  using type = typename V::value_type;
+};
+
+}  // namespace detail
+
+/// x as a V: float, double or a batch of them, so that a formula is written once for rows and batches of rows.
+template <class V>
+WEAKLY_HD V constant(double x) {
+  return V(static_cast<typename detail::number_of<V>::type>(x));
+}
+
+/// x^exponent for x >= 0 and exponent >= 0, 0^0 = 1. The relative error is |exponent log x| times that of a rounding.
+template <class V>
+WEAKLY_HD V power(V x, double exponent) {
+  using std::exp;
+  using std::log;
+  return exponent == 0 ? V(1) : exponent == 1 ? x : exp(constant<V>(exponent) * log(x));
+}
+
 /// The slack of every comparison of a probability with a class threshold (cleanlab's constant, kept by all).
 inline constexpr double confidence_slack = 1e-6;
 
