@@ -12,6 +12,7 @@
 #include <weakly/noise/detail/numpy_arithmetic.hpp>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstddef>
 #include <limits>
@@ -93,30 +94,35 @@ double greatest_other(const Row& row, index_t label, index_t k) {
   return k > 1 ? top : 0.0;
 }
 
-/// As above for a row of floats or doubles that may lie contiguous: a maximum is exact in any order.
+/// As above for a row of floats or doubles that may lie contiguous: a maximum is exact in any order. NaN also where the
+/// label's own entry is.
 template <class T>
-  requires std::is_floating_point_v<T>
-double greatest_other(const exact_row<T>& row, index_t label, index_t k) {
+requires std::is_floating_point_v<T> WEAKLY_INLINE double greatest_other(const exact_row<T>& row, index_t label,
+                                                                         index_t k) {
   using batch = simd::batch<T>;
-  static constexpr T lane_number[] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
-  static_assert(batch::size <= 16);
+  constexpr index_t size = batch::size;
   constexpr T nothing = -std::numeric_limits<T>::infinity();
+  // A batch of these has -infinity in one lane or in none.
+  static constexpr auto others = [] {
+    std::array<T, std::size_t(2 * size + 1)> limit;
+    limit.fill(std::numeric_limits<T>::infinity());
+    limit[std::size_t(size)] = -std::numeric_limits<T>::infinity();
+    return limit;
+  }();
   if (row.stride != 1 || k < 2) return greatest_other<exact_row<T>>(row, label, k);
-  const batch lane = simd::load(lane_number);
   batch top = nothing;
   simd::mask<T> nan = top != top;
   const auto take = [&](batch x, index_t first) {
-    const index_t at = label - first;
-    if (at >= 0 && at < batch::size) x = simd::select(lane == batch(static_cast<T>(at)), nothing, x);
+    const index_t lane = std::clamp<index_t>(label - first, -1, size);
     nan = nan | (x != x);
-    top = simd::max(x, top);
+    top = simd::max(simd::min(x, simd::load(others.data() + size - lane)), top);
   };
-  index_t j = 0;
-  for (; j + batch::size <= k; j += batch::size) take(simd::load(row.first + j), j);
-  if (j < k && k >= batch::size)
-    take(simd::load(row.first + k - batch::size), k - batch::size);  // some lanes twice, which a maximum does not mind
-  else if (j < k)
-    take(simd::load_partial(row.first + j, k - j, nothing), j);
+  if (k < size) {
+    take(simd::load_partial(row.first, k, nothing), 0);
+  } else {
+    for (index_t j = 0; j + size <= k; j += size) take(simd::load(row.first + j), j);
+    take(simd::load(row.first + k - size), k - size);  // some lanes twice, which a maximum does not mind
+  }
   return simd::any(nan) ? std::numeric_limits<double>::quiet_NaN() : double(simd::reduce_max(top));
 }
 
