@@ -4,6 +4,7 @@
 #include <weakly/core/error.hpp>
 #include <weakly/core/half.hpp>
 #include <weakly/core/view.hpp>
+#include <weakly/noise/detail/radix_sort.hpp>
 
 #include <algorithm>
 #include <numeric>
@@ -44,24 +45,22 @@ void require_rows(const char* function, const vector_view<const T>& score, std::
 ///
 /// scores  n   label_quality.hpp       rows  m   row numbers in [0, n), reordered in place
 ///
-/// Throws shape_error for a row outside [0, n). O(m log m), allocates 16 bytes a row.
+/// Throws shape_error for a row outside [0, n). O(m) for rows that ascend, else O(m log m); allocates 32 bytes a row.
 template <real_vector Scores>
 void rank_issues(const Scores& scores, std::span<index_t> rows) {
   using T = typename view_t<const Scores&>::value_type;
   const vector_view<const T> s = view(scores);
   detail::require_rows<T>("rank_issues", s, rows);
+  if (!std::is_sorted(rows.begin(), rows.end())) std::sort(rows.begin(), rows.end());
   // Scores beside their rows, because a sort that fetches them one by one waits for memory.
-  struct scored {
-    arithmetic_t<T> score;
-    index_t row;
-  };
-  std::vector<scored> order;
-  order.reserve(rows.size());
-  for (const index_t row : rows) order.push_back({static_cast<arithmetic_t<T>>(s(row)), row});
-  std::sort(order.begin(), order.end(), [](const scored& a, const scored& b) {
-    return detail::is_more_suspicious(a.score, a.row, b.score, b.row);
+  using keyed = detail::keyed_row<decltype(detail::sort_key(arithmetic_t<T>()))>;
+  std::vector<keyed> memory(2 * rows.size());
+  const std::span<keyed> items = std::span(memory).first(rows.size());
+  std::transform(rows.begin(), rows.end(), items.begin(), [&](index_t row) {
+    return keyed{detail::sort_key(static_cast<arithmetic_t<T>>(s(row))), row};
   });
-  std::transform(order.begin(), order.end(), rows.begin(), [](const scored& o) { return o.row; });
+  const std::span<keyed> order = detail::radix_sort(items, std::span(memory).last(rows.size()));
+  std::transform(order.begin(), order.end(), rows.begin(), [](const keyed& o) { return o.row; });
 }
 
 /// The rows with the lowest scores, most suspicious first; equal scores by row number, NaN last.
