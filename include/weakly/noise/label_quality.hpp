@@ -12,7 +12,6 @@
 #include <weakly/noise/detail/numpy_arithmetic.hpp>
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <cstddef>
 #include <limits>
@@ -45,6 +44,11 @@ struct exact_row {
   index_t stride;
   double operator[](index_t j) const { return static_cast<double>(static_cast<arithmetic_t<T>>(first[j * stride])); }
 };
+
+template <class T>
+exact_row<T> exact_row_of(const matrix_view<const T>& p, index_t i) {
+  return {p.data() + i * p.stride(0), p.stride(1)};
+}
 
 /// The row with its classes' thresholds subtracted: ( p(c) - t(c) + max t ) / sum. A class without rows has no
 /// threshold
@@ -94,40 +98,53 @@ double greatest_other(const Row& row, index_t label, index_t k) {
   return k > 1 ? top : 0.0;
 }
 
-/// As above for a row of floats or doubles that may lie contiguous: a maximum is exact in any order. NaN also where the
-/// label's own entry is.
+/// The greatest number among contiguous entries, lane by lane, and where there was a NaN.
+template <class T>
+struct lane_maxima {
+  using batch = simd::batch<T>;
+  static constexpr T nothing = -std::numeric_limits<T>::infinity();
+
+  batch top = nothing;
+  simd::mask<T> nan = top != top;
+
+  WEAKLY_INLINE void take(batch x) {
+    nan = nan | (x != x);
+    top = simd::max(x, top);  // a NaN on the left is dropped
+  }
+  WEAKLY_INLINE void take(const T* p, index_t n) {
+    if (n < batch::size) return take(simd::load_partial(p, n, nothing));
+    for (index_t j = 0; j + batch::size <= n; j += batch::size) {
+      simd::prefetch(p + j + 256);  // the hardware stops fetching ahead at the end of a page
+      take(simd::load(p + j));
+    }
+    take(simd::load(p + n - batch::size));  // some lanes twice, which a maximum does not mind
+  }
+};
+
+/// As above for a row of floats or doubles that may lie contiguous: a maximum is exact in any order.
 template <class T>
 requires std::is_floating_point_v<T> WEAKLY_INLINE double greatest_other(const exact_row<T>& row, index_t label,
                                                                          index_t k) {
   using batch = simd::batch<T>;
-  constexpr index_t size = batch::size;
-  constexpr T nothing = -std::numeric_limits<T>::infinity();
-  // A batch of these has -infinity in one lane or in none.
-  static constexpr auto others = [] {
-    std::array<T, std::size_t(2 * size + 1)> limit;
-    limit.fill(std::numeric_limits<T>::infinity());
-    limit[std::size_t(size)] = -std::numeric_limits<T>::infinity();
-    return limit;
-  }();
   if (row.stride != 1 || k < 2) return greatest_other<exact_row<T>>(row, label, k);
-  batch top = nothing;
-  simd::mask<T> nan = top != top;
-  const auto take = [&](batch x, index_t first) {
-    const index_t lane = std::clamp<index_t>(label - first, -1, size);
-    nan = nan | (x != x);
-    top = simd::max(simd::min(x, simd::load(others.data() + size - lane)), top);
-  };
-  if (k < size) {
-    take(simd::load_partial(row.first, k, nothing), 0);
+  lane_maxima<T> found;
+  if (k >= batch::size && k <= 2 * batch::size) {
+    // Rows this short are read without a branch that depends on the label.
+    static constexpr T lane_number[] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+    static_assert(batch::size <= 16);
+    for (const index_t first : {index_t(0), k - batch::size}) {
+      const simd::mask<T> own = simd::load(lane_number) == batch(static_cast<T>(label - first));
+      found.take(simd::select(own, found.nothing, simd::load(row.first + first)));
+    }
   } else {
-    for (index_t j = 0; j + size <= k; j += size) take(simd::load(row.first + j), j);
-    take(simd::load(row.first + k - size), k - size);  // some lanes twice, which a maximum does not mind
+    found.take(row.first, label);
+    found.take(row.first + label + 1, k - label - 1);
   }
-  return simd::any(nan) ? std::numeric_limits<double>::quiet_NaN() : double(simd::reduce_max(top));
+  return simd::any(found.nan) ? std::numeric_limits<double>::quiet_NaN() : double(simd::reduce_max(found.top));
 }
 
 template <class Row>
-double margin_score(const Row& row, index_t label, index_t k) {
+WEAKLY_INLINE double margin_score(const Row& row, index_t label, index_t k) {
   using N = typename Row::number;
   return static_cast<double>((row[label] - N(greatest_other(row, label, k)) + N(1.0)) / N(2.0));
 }
@@ -262,10 +279,16 @@ void label_quality(Exec&& ex, const Labels& labels, const Prob& prob, std::span<
         "score by self_confidence or normalized_margin");
   detail::require_labels("label_quality", y, k);
   const auto shift = detail::threshold_shift::of<T>(thresholds, options.compat);
+  // The usual score of short rows would take less time than calls and choices a row.
+  const bool plain_margin =
+      options.score == quality_score::normalized_margin && thresholds.empty() && options.compat == compatibility::none;
   const bool whole_row = options.score != quality_score::self_confidence || !thresholds.empty();
   for_row_chunks(ex, y.extent(0), whole_row ? k : 8, [&](index_t first, index_t last) {
-    for (index_t i = first; i < last; ++i)
-      o(i) = static_cast<R>(detail::quality_of<T>(p, i, static_cast<index_t>(y(i)), thresholds, shift, options));
+    for (index_t i = first; i < last; ++i) {
+      const auto label = static_cast<index_t>(y(i));
+      o(i) = static_cast<R>(plain_margin ? detail::margin_score(detail::exact_row_of(p, i), label, k)
+                                         : detail::quality_of<T>(p, i, label, thresholds, shift, options));
+    }
   });
 }
 
