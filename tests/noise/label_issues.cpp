@@ -158,6 +158,37 @@ TEST_CASE("find_label_issues never selects a NaN key, and does not depend on whe
   }
 }
 
+TEST_CASE("find_label_issues selects what batches of any kind select, whatever the first rows suggest") {
+  cases::generator g(131);
+  const index_t n = 4096 + 100, k = 3;
+  for (int round = 0; round < 60; ++round) {
+    CAPTURE(round);
+    auto q = cases::random_problem<float>(g, n, k, round % 2 == 0 ? shape::sixteenths : shape::broken);
+    // The first rows of every so many look like the rest, or worse, or some of them far worse; many rows tie.
+    const index_t period = n / 16, odd = period / 16;
+    for (index_t i = 0; i < n; ++i) {
+      const bool first = i % period < odd;
+      if (!first && g.chance(0.5)) continue;
+      const index_t least = first && round % 3 != 0 ? 9 : 7, steps = first && round % 3 == 2 ? 7 : 4;
+      const double other = static_cast<double>(least + g.below(steps)) / 16;
+      for (index_t j = 0; j < k; ++j) q.prob[at(i * k + j)] = j == (q.label[at(i)] + 1) % k ? other : 0.0;
+      q.prob[at(i * k + q.label[at(i)])] = 1 - other;
+    }
+    const cases::laid_out<float> prob(q, cases::layout::row_major);
+    for (const issue_filter filter :
+         {issue_filter::prune_by_noise_rate, issue_filter::prune_by_class, issue_filter::both}) {
+      CAPTURE(static_cast<int>(filter));
+      const weakly::label_issue_options options{.filter_by = filter, .frac_noise = round % 4 == 0 ? 1.0 : g.unit() / 4};
+      const auto found = weakly::find_label_issues(q.label, prob.view(), options);
+      weakly::label_issue_estimator batches(found.joint, found.calibrated, options);
+      for (const auto& [first, last] : {std::pair<index_t, index_t>{2000, n}, {0, 700}, {700, 2000}})
+        batches.add(first, std::vector<index_t>(q.label.begin() + first, q.label.begin() + last),
+                    prob.rows(first, last));
+      CHECK(found.rows == batches.finish());
+    }
+  }
+}
+
 TEST_CASE("find_label_issues follows a permutation of the rows and of the classes") {
   cases::generator g(45);
   for (const index_t k : {2, 5, 40, 90}) {

@@ -5,6 +5,7 @@
 #include <weakly/core/executor.hpp>
 #include <weakly/core/labels.hpp>
 #include <weakly/core/matrix.hpp>
+#include <weakly/core/simd.hpp>
 #include <weakly/core/view.hpp>
 #include <weakly/noise/calibrate_joint.hpp>
 #include <weakly/noise/confident_joint.hpp>
@@ -53,10 +54,10 @@ struct label_issue_options {
 /// Every filter but the low_* ones leaves out rows that the model agrees with: argmax over c of
 /// ( prob(i, c) + 1e-6 [c = label(i)] ) = label(i). Ties at a cut go to the lower row number. The issues are the same
 /// whatever the batches, their order, the tree of merges, the executor and the layout: rows are selected by the total
-/// order (key, row). Memory: 32 bytes for each row that may be selected, at most the number of estimated errors; 8 k^2
-/// bytes; for predicted_neq_given and confident_learning up to 8 bytes a row. Allocated at construction, except that a
-/// copy of an estimator of the two last filters allocates as it grows.
-/// Source: Northcutt, Jiang, Chuang, "Confident Learning", JAIR 70 (2021), section 3.2.
+/// order (key, row). Memory: 32 bytes for each row that may be selected, at most the number of estimated errors; 60
+/// bytes for each pair of classes that is pruned and for each class; for predicted_neq_given and confident_learning up
+/// to 8 bytes a row. Allocated at construction, except that a copy of an estimator of the two last filters allocates as
+/// it grows. Source: Northcutt, Jiang, Chuang, "Confident Learning", JAIR 70 (2021), section 3.2.
 class label_issue_estimator {
  public:
   /// joint       of all the rows that will be added (confident_joint.hpp)
@@ -78,8 +79,7 @@ class label_issue_estimator {
       detail::fail<option_error>(
           "label_issue_estimator: to_remove is for prune_by_noise_rate, prune_by_class and both; the filter chosen "
           "decides by itself how many rows it takes");
-    std::int64_t n = 0;
-    for (const std::int64_t rows : joint.label_counts) n += rows;
+    for (const std::int64_t rows : joint.label_counts) rows_ += rows;
     switch (options.filter_by) {
       case issue_filter::prune_by_noise_rate:
       case issue_filter::prune_by_class:
@@ -90,7 +90,7 @@ class label_issue_estimator {
         listed_room_ = static_cast<std::size_t>(joint.off_diagonal_issues);
         break;
       case issue_filter::predicted_neq_given:
-        listed_room_ = static_cast<std::size_t>(n);
+        listed_room_ = static_cast<std::size_t>(rows_);
         break;
       case issue_filter::low_self_confidence:
       case issue_filter::low_normalized_margin: {
@@ -103,30 +103,6 @@ class label_issue_estimator {
   }
 
   index_t classes() const { return classes_; }
-
-  /// Counts, before the first `add`, how the margins of a batch are spread, so that `add` need not collect rows that it
-  /// would drop. Worth a pass over data in memory; the issues are the same with it and without it, provided that either
-  /// no row or every row is surveyed. Arguments and errors as for `add`. Allocates.
-  template <executor Exec, label_vector Labels, real_matrix Prob>
-  void survey(Exec&& ex, const Labels& labels, const Prob& prob) {
-    using Label = typename view_t<const Labels&>::value_type;
-    using T = typename view_t<const Prob&>::value_type;
-    const vector_view<const Label> y = view(labels);
-    const matrix_view<const T> p = view(prob);
-    require_batch<Label, T>("label_issue_estimator::survey: prob", y, p);
-    // A pass over the data that is not paid back by fewer candidates is not made.
-    const index_t large = by_pair_.rows_in_large_groups() + by_class_.rows_in_large_groups();
-    if (large * 512 < y.extent(0) * classes_) return;
-    if (!surveying_) {
-      by_pair_.begin_survey(0.0);  // rows whose label is above the other class are seldom needed
-      by_class_.begin_survey(std::numeric_limits<double>::infinity());
-      surveying_ = true;
-    }
-    if (options_.compat == compatibility::cleanlab)
-      note_margins<detail::numpy_arithmetic_t<T>, Label, T>(ex, y, p);
-    else
-      note_margins<double, Label, T>(ex, y, p);
-  }
 
   /// Adds a batch whose first row is row `first_row` of the whole data.
   ///
@@ -144,15 +120,14 @@ class label_issue_estimator {
     require_batch<Label, T>("label_issue_estimator::add: prob", y, p);
     if (first_row < 0)
       detail::fail<option_error>("label_issue_estimator::add: first_row = ", first_row, "; rows count from 0");
-    end_survey();
     switch (options_.filter_by) {
       case issue_filter::prune_by_noise_rate:
       case issue_filter::prune_by_class:
       case issue_filter::both:
         if (options_.compat == compatibility::cleanlab)
-          select_by_label<detail::numpy_arithmetic_t<T>, Label, T>(ex, first_row, y, p);
+          prune_rows<detail::numpy_arithmetic_t<T>, Label, T>(ex, first_row, y, p);
         else
-          select_by_label<double, Label, T>(ex, first_row, y, p);
+          prune_rows<double, Label, T>(ex, first_row, y, p);
         break;
       case issue_filter::confident_learning:
       case issue_filter::predicted_neq_given:
@@ -175,17 +150,17 @@ class label_issue_estimator {
     if (&other == this)
       detail::fail<option_error>("label_issue_estimator::merge: an estimator cannot be merged with itself");
     if (other.classes_ != classes_ || other.options_ != options_ || other.listed_room_ != listed_room_ ||
-        !by_pair_.has_plan_of(other.by_pair_) || !by_class_.has_plan_of(other.by_class_) ||
-        !by_score_.has_plan_of(other.by_score_))
+        other.pair_begin_ != pair_begin_ || other.pair_class_ != pair_class_ || !by_pair_.has_plan_of(other.by_pair_) ||
+        !by_class_.has_plan_of(other.by_class_) || !by_score_.has_plan_of(other.by_score_))
       detail::fail<shape_error>(
           "label_issue_estimator::merge: the two were made with different joints, options or numbers of rows to "
           "remove; "
           "make both with the same arguments");
     require_room(listed_.size() + other.listed_.size());
-    end_survey();
     by_pair_.merge(other.by_pair_);
     by_class_.merge(other.by_class_);
     by_score_.merge(other.by_score_);
+    note_limits();
     listed_.insert(listed_.end(), other.listed_.begin(), other.listed_.end());
   }
 
@@ -205,14 +180,15 @@ class label_issue_estimator {
  private:
   // Rows are flagged in parallel against what is selected so far and then taken one after the other; few are left to
   // take once the groups have filled up. A block is short enough to be taken from the cache where rows are short.
-  static constexpr index_t block = 1 << 16;
+  static constexpr index_t block = 1 << 13;
 
   template <class Exec, class Wanted, class Take>
-  void take_wanted_rows(Exec&& ex, index_t n, Wanted wanted, Take take) {
-    const index_t words_a_task = std::max<index_t>(row_chunks(block, classes_).end(0) / 64, 1);
-    const index_t rows_a_block = std::min(block, 16 * 64 * words_a_task);
-    for (index_t start = 0; start < n; start += rows_a_block) {
-      const index_t rows = std::min(rows_a_block, n - start);
+  void take_wanted_rows(Exec&& ex, index_t first_row, index_t last_row, Wanted wanted, Take take) {
+    constexpr index_t tasks = 16;
+    const index_t words_a_task = std::clamp<index_t>(row_chunks(block, classes_).end(0) / 64, 1, block / tasks / 64);
+    const index_t rows_a_block = tasks * 64 * words_a_task;
+    for (index_t start = first_row; start < last_row; start += rows_a_block) {
+      const index_t rows = std::min(rows_a_block, last_row - start);
       const index_t words = (rows + 63) / 64;
       ex((words + words_a_task - 1) / words_a_task, [&](index_t task) {
         const index_t last = std::min(words, (task + 1) * words_a_task);
@@ -241,80 +217,147 @@ class label_issue_estimator {
                     std::span<const std::int64_t> to_remove) {
     const index_t k = classes_;
     const bool cleanlab = options_.compat == compatibility::cleanlab;
-    const matrix<std::int64_t> prune = prune_counts(calibrated, label_counts, to_remove,
-                                                    {.frac_noise = options_.frac_noise,
-                                                     .min_examples_per_class = options_.min_examples_per_class,
-                                                     .compat = options_.compat});
-    std::vector<std::int64_t> pair_capacity(static_cast<std::size_t>(k * k));
-    std::vector<std::int64_t> class_capacity(static_cast<std::size_t>(k));
-    for (index_t a = 0; a < k; ++a) {
+    std::vector<std::int64_t> pair_capacity, class_capacity(static_cast<std::size_t>(k));
+    const bool pairs = options_.filter_by != issue_filter::prune_by_class;
+    pair_begin_.push_back(0);
+    const prune_counts_options counted{.frac_noise = options_.frac_noise,
+                                       .min_examples_per_class = options_.min_examples_per_class,
+                                       .compat = options_.compat};
+    const auto plan_class = [&](index_t a, std::span<const std::int64_t> prune) {
       const std::int64_t rows = label_counts[static_cast<std::size_t>(a)];
       const std::int64_t room = std::max<std::int64_t>(rows - options_.min_examples_per_class, 0);
-      if (room == 0 || (cleanlab && rows == 1)) continue;
-      std::int64_t& of_class = class_capacity[static_cast<std::size_t>(a)];
-      of_class = std::clamp<std::int64_t>(rows - prune(a, a), 0, rows);
-      if (!cleanlab && !to_remove.empty()) of_class = std::min(to_remove[static_cast<std::size_t>(a)], room);
-      for (index_t b = 0; b < k; ++b)
-        if (b != a) pair_capacity[static_cast<std::size_t>(a * k + b)] = std::clamp<std::int64_t>(prune(a, b), 0, rows);
-    }
-    if (options_.filter_by != issue_filter::prune_by_class) by_pair_ = detail::bounded_selection(pair_capacity);
-    if (options_.filter_by != issue_filter::prune_by_noise_rate) by_class_ = detail::bounded_selection(class_capacity);
-  }
-
-  template <class Number, class Label, class T, class Exec>
-  void select_by_label(Exec&& ex, index_t first_row, const vector_view<const Label>& y, const matrix_view<const T>& p) {
-    const bool pairs = by_pair_.groups() != 0, classes = by_class_.groups() != 0;
-    take_wanted_rows(
-        ex, y.extent(0),
-        [&](index_t i) {
-          const auto label = static_cast<index_t>(y(i));
-          if (classes && double(p(i, label)) <= double(by_class_.limits()[label])) return true;
-          return pairs && detail::any_margin_within<Number>(p, i, label, by_pair_.limits() + label * classes_);
-        },
-        [&](index_t i) { take_row<Number>(p, i, static_cast<index_t>(y(i)), first_row + i); });
-  }
-
-  template <class Number, class Label, class T, class Exec>
-  void note_margins(Exec&& ex, const vector_view<const Label>& y, const matrix_view<const T>& p) {
-    const bool pairs = by_pair_.groups() != 0, classes = by_class_.groups() != 0;
-    for_row_chunks(ex, y.extent(0), classes_, [&](index_t first, index_t last) {
-      for (index_t i = first; i < last; ++i) {
-        const auto label = static_cast<index_t>(y(i));
-        const detail::row_reader<T> row = detail::row_of(p, i);
-        const auto own = static_cast<double>(row[label]);
-        if (classes && own <= double(by_class_.limits()[label])) by_class_.note(static_cast<std::size_t>(label), own);
-        if (!pairs) continue;
-        detail::for_each_margin_within<Number>(p, i, label, by_pair_.limits() + label * classes_, [&](index_t j) {
-          const auto key = static_cast<double>(Number(row[label]) - Number(row[j]));
-          if (key <= 0) by_pair_.note(static_cast<std::size_t>(label * classes_ + j), key);
-        });
+      if (room != 0 && !(cleanlab && rows == 1)) {
+        std::int64_t& of_class = class_capacity[static_cast<std::size_t>(a)];
+        of_class = std::clamp<std::int64_t>(rows - prune[static_cast<std::size_t>(a)], 0, rows);
+        if (!cleanlab && !to_remove.empty()) of_class = std::min(to_remove[static_cast<std::size_t>(a)], room);
+        for (index_t b = 0; b < k; ++b) {
+          const std::int64_t of_pair = std::min(prune[static_cast<std::size_t>(b)], rows);
+          if (b == a || of_pair <= 0 || !pairs) continue;
+          pair_capacity.push_back(of_pair);
+          pair_class_.push_back(b);
+        }
       }
-    });
+      pair_begin_.push_back(static_cast<index_t>(pair_class_.size()));
+    };
+    detail::for_each_prune_row(view(calibrated), label_counts, to_remove, counted, plan_class);
+    by_pair_ = detail::bounded_selection(pair_capacity);
+    if (options_.filter_by != issue_filter::prune_by_noise_rate) by_class_ = detail::bounded_selection(class_capacity);
+    note_limits();
   }
 
-  void end_survey() {
-    if (!surveying_) return;
-    by_pair_.end_survey();
-    by_class_.end_survey();
-    surveying_ = false;
+  // Where all the rows are at hand, most of those that would be collected and dropped are not looked at: rows whose
+  // label is not clearly below another class are seldom pruned, and a sample foretells how far below it must be. What
+  // turns out short is selected once more without such guesses.
+  template <class Number, class Label, class T, class Exec>
+  void prune_rows(Exec&& ex, index_t first_row, const vector_view<const Label>& y, const matrix_view<const T>& p) {
+    const index_t n = y.extent(0);
+    const auto select = [&](index_t first, index_t last) {
+      select_by_label<Number, Label, T>(ex, first_row, first, last, y, p);
+    };
+    if (n != rows_ || !by_pair_.empty() || !by_class_.empty()) return select(0, n);
+
+    by_pair_.admit_up_to(-1e-5);
+    by_class_.admit_up_to(0.5);
+    note_limits();
+    // The sample is the first sixteenth of every sixteenth.
+    constexpr index_t slices = 16;
+    const index_t rows = n / slices, sample = rows / slices;
+    for (index_t s = 0; s < slices; ++s) select(s * rows, s * rows + sample);
+    const double share = n == 0 ? 1 : static_cast<double>(slices * sample) / static_cast<double>(n);
+    by_pair_.admit_as_foretold(share);
+    by_class_.admit_as_foretold(share);
+    note_limits();
+    for (index_t s = 0; s < slices; ++s) select(s * rows + sample, s + 1 == slices ? n : (s + 1) * rows);
+
+    const bool pairs = by_pair_.retry_short_groups(), classes = by_class_.retry_short_groups();
+    note_limits();
+    if (pairs || classes) select(0, n);
+    by_pair_.admit_all();
+    by_class_.admit_all();
+    note_limits();
+  }
+
+  template <class Number, class Label, class T, class Exec>
+  void select_by_label(Exec&& ex, index_t first_row, index_t first, index_t last, const vector_view<const Label>& y,
+                       const matrix_view<const T>& p) {
+    const auto take = [&](index_t i) { take_row<Number>(p, i, static_cast<index_t>(y(i)), first_row + i); };
+    if constexpr (std::is_same_v<T, float>) {
+      // One look at the whole row by the loosest limit of its label, unless the groups of a label are few.
+      const bool many = static_cast<index_t>(by_pair_.groups()) * simd::batch<T>::size >= classes_ * classes_;
+      if (many && detail::rows_are_contiguous(p)) {
+        const float* const class_limit = by_class_.groups() != 0 ? by_class_.limits() : nullptr;
+        const auto wanted = [y, p, k = classes_, class_limit, limit = label_limit_.data()](index_t i) {
+          const auto label = static_cast<index_t>(y(i));
+          const float* const row = detail::row_of(p, i).first;
+          return (class_limit != nullptr && row[label] <= class_limit[label]) ||
+                 detail::has_margin_within(row, label, limit[label], k);
+        };
+        return take_wanted_rows(ex, first, last, wanted, take);
+      }
+    }
+    const auto wanted = [&](index_t i) {
+      // A few entries of a row of many are not what the hardware fetches ahead.
+      constexpr index_t ahead = 4;
+      if (i + ahead < last) prefetch_entries(p, i + ahead, static_cast<index_t>(y(i + ahead)));
+      return is_wanted<Number>(p, i, static_cast<index_t>(y(i)));
+    };
+    take_wanted_rows(ex, first, last, wanted, take);
+  }
+
+  template <class T>
+  void prefetch_entries(const matrix_view<const T>& p, index_t i, index_t label) const {
+    simd::prefetch(&p(i, label));
+    for (index_t g = pairs_begin(label); g < pairs_end(label); ++g) simd::prefetch(&p(i, other_class(g)));
+  }
+
+  // The groups of a label, and the class that each is about.
+  index_t pairs_begin(index_t label) const { return pair_begin_[static_cast<std::size_t>(label)]; }
+  index_t pairs_end(index_t label) const { return pair_begin_[static_cast<std::size_t>(label + 1)]; }
+  index_t other_class(index_t group) const { return pair_class_[static_cast<std::size_t>(group)]; }
+
+  template <class Number, class T>
+  bool is_wanted(const matrix_view<const T>& p, index_t i, index_t label) const {
+    const detail::row_reader<T> row = detail::row_of(p, i);
+    if (by_class_.groups() != 0 && double(row[label]) <= double(by_class_.limits()[label])) return true;
+    if (by_pair_.groups() == 0) return false;
+    for (index_t g = pairs_begin(label); g < pairs_end(label); ++g)
+      if (margin<Number>(row, label, g) <= double(by_pair_.limits()[g])) return true;
+    return false;
+  }
+
+  template <class Number, class T>
+  double margin(const detail::row_reader<T>& row, index_t label, index_t group) const {
+    return static_cast<double>(Number(row[label]) - Number(row[other_class(group)]));
   }
 
   template <class Number, class T>
   void take_row(const matrix_view<const T>& p, index_t i, index_t label, index_t row_number) {
     const detail::row_reader<T> row = detail::row_of(p, i);
-    const auto put = [&](detail::bounded_selection& selection, index_t group, double key, bool certain) {
-      const auto g = static_cast<std::size_t>(group);
-      if (selection.wants(g, key, row_number))
-        selection.put(g, {key, row_number, certain || detail::keeps(p, i, label, options_.compat)});
-    };
-    if (by_class_.groups() != 0) put(by_class_, label, static_cast<double>(row[label]), false);
+    if (by_class_.groups() != 0) {
+      const auto g = static_cast<std::size_t>(label);
+      const auto key = static_cast<double>(row[label]);
+      if (by_class_.wants(g, key, row_number))
+        by_class_.put(g, {key, row_number, detail::keeps(p, i, label, options_.compat)});
+    }
     if (by_pair_.groups() == 0) return;
-    const Number own(row[label]);
-    detail::for_each_margin_within<Number>(p, i, label, by_pair_.limits() + label * classes_, [&](index_t j) {
-      const auto key = static_cast<double>(own - Number(row[j]));
+    for (index_t group = pairs_begin(label); group < pairs_end(label); ++group) {
+      const auto g = static_cast<std::size_t>(group);
+      const double key = margin<Number>(row, label, group);
+      if (!by_pair_.wants(g, key, row_number)) continue;
       // A class this far above the label settles that the label is not the most probable one, however it is rounded.
-      put(by_pair_, label * classes_ + j, key, key < -4 * math::confidence_slack);
-    });
+      const bool kept = key < -4 * math::confidence_slack || detail::keeps(p, i, label, options_.compat);
+      if (by_pair_.put(g, {key, row_number, kept})) note_limit(label);
+    }
+  }
+
+  void note_limit(index_t label) {
+    float& limit = label_limit_[static_cast<std::size_t>(label)];
+    limit = -std::numeric_limits<float>::infinity();
+    for (index_t g = pairs_begin(label); g < pairs_end(label); ++g) limit = std::max(limit, by_pair_.limits()[g]);
+  }
+  void note_limits() {
+    label_limit_.resize(static_cast<std::size_t>(classes_));
+    for (index_t a = 0; by_pair_.groups() != 0 && a < classes_; ++a) note_limit(a);
   }
 
   template <class Label, class T, class Exec>
@@ -327,7 +370,7 @@ class label_issue_estimator {
       return detail::quality_of<T>(p, i, static_cast<index_t>(y(i)), {}, {}, options);
     };
     take_wanted_rows(
-        ex, y.extent(0), [&](index_t i) { return score(i) <= double(by_score_.limits()[0]); },
+        ex, index_t(0), y.extent(0), [&](index_t i) { return score(i) <= double(by_score_.limits()[0]); },
         [&](index_t i) {
           const double key = score(i);
           if (by_score_.wants(0, key, first_row + i)) by_score_.put(0, {key, first_row + i, true});
@@ -339,7 +382,7 @@ class label_issue_estimator {
     const auto* bound = bounds_.of<T>();
     const std::size_t before = listed_.size();
     take_wanted_rows(
-        ex, y.extent(0),
+        ex, index_t(0), y.extent(0),
         [&](index_t i) {
           const auto label = static_cast<index_t>(y(i));
           return options_.filter_by == issue_filter::predicted_neq_given
@@ -373,11 +416,13 @@ class label_issue_estimator {
   label_issue_options options_;
   index_t classes_;
   detail::confidence_bounds bounds_;
-  detail::bounded_selection by_pair_;   // group a * k + b
+  index_t rows_ = 0;
+  std::vector<index_t> pair_begin_, pair_class_;  // the groups of class a begin at pair_begin_[a]; their other class
+  std::vector<float> label_limit_;                // the loosest limit of any group of the class
+  detail::bounded_selection by_pair_;
   detail::bounded_selection by_class_;  // group a
   detail::bounded_selection by_score_;  // one group
-  bool surveying_ = false;
-  std::size_t listed_room_ = 0;  // a copy of an estimator has no capacity of its own
+  std::size_t listed_room_ = 0;         // a copy of an estimator has no capacity of its own
   std::vector<index_t> listed_;
   std::vector<std::uint64_t> flags_ = std::vector<std::uint64_t>(block / 64);
 };
@@ -405,7 +450,6 @@ label_issue_result find_label_issues(Exec&& ex, const Labels& labels, const Prob
   result.joint = confident_joint(ex, labels, prob, {.compat = options.compat});
   result.calibrated = calibrate_joint(result.joint.counts, result.joint.label_counts, {.compat = options.compat});
   label_issue_estimator issues(result.joint, result.calibrated, options, to_remove);
-  issues.survey(ex, labels, prob);
   issues.add(ex, 0, labels, prob);
   result.rows = issues.finish();
   result.issues_per_class.resize(result.joint.label_counts.size());

@@ -71,6 +71,47 @@ matrix<std::int64_t> cleanlab_prune_counts(const matrix_view<const T>& joint,
   return prune;
 }
 
+/// Calls f(a, row a of prune_counts) for every class a in order; f may use the row until it returns. Checks and errors
+/// are those of prune_counts.
+template <class T, class F>
+void for_each_prune_row(const matrix_view<const T>& c, std::span<const std::int64_t> label_counts,
+                        std::span<const std::int64_t> to_remove, const prune_counts_options& options, F f) {
+  const index_t k = c.extent(0);
+  joint_row_sums("prune_counts", c);
+  require_label_counts("prune_counts", label_counts, k);
+  if (!(options.frac_noise >= 0 && options.frac_noise <= 1))
+    fail<option_error>("prune_counts: frac_noise = ", options.frac_noise, "; it is a share in [0, 1]");
+  if (options.min_examples_per_class < 0)
+    fail<option_error>("prune_counts: min_examples_per_class = ", options.min_examples_per_class,
+                       "; it is a number of rows");
+  if (!to_remove.empty() && static_cast<index_t>(to_remove.size()) != k)
+    fail<shape_error>("prune_counts: to_remove has ", to_remove.size(), " entries for ", k, " classes");
+  for (std::size_t a = 0; a < to_remove.size(); ++a)
+    if (to_remove[a] < 0)
+      fail<option_error>("prune_counts: to_remove of class ", a, " is ", to_remove[a], "; it is a number of rows");
+  if (options.compat == compatibility::cleanlab) {
+    const matrix<std::int64_t> prune = cleanlab_prune_counts(c, label_counts, to_remove, options);
+    for (index_t a = 0; a < k; ++a) f(a, prune.row(a));
+    return;
+  }
+  std::vector<std::int64_t> weight(static_cast<std::size_t>(k)), pruned_to(static_cast<std::size_t>(k));
+  for (index_t a = 0; a < k; ++a) {
+    const auto row = static_cast<std::size_t>(a);
+    std::int64_t errors = 0;
+    for (index_t b = 0; b < k; ++b) {
+      weight[static_cast<std::size_t>(b)] = b == a ? 0 : static_cast<std::int64_t>(c(a, b));
+      errors += weight[static_cast<std::size_t>(b)];
+    }
+    const std::int64_t wanted =
+        to_remove.empty() ? std::llround(options.frac_noise * static_cast<double>(errors)) : to_remove[row];
+    const std::int64_t room = std::max<std::int64_t>(label_counts[row] - options.min_examples_per_class, 0);
+    const std::int64_t pruned = errors == 0 ? 0 : std::min(wanted, room);
+    apportion(weight, pruned, pruned_to);
+    pruned_to[row] = label_counts[row] - pruned;
+    f(a, std::span<const std::int64_t>(pruned_to));
+  }
+}
+
 }  // namespace detail
 
 /// How many rows of each given class are to be pruned as belonging to each other class.
@@ -95,39 +136,10 @@ matrix<std::int64_t> prune_counts(const Joint& joint, std::span<const std::int64
                                   std::span<const std::int64_t> to_remove = {}, prune_counts_options options = {}) {
   using T = typename view_t<const Joint&>::value_type;
   const matrix_view<const T> c = view(joint);
-  const index_t k = c.extent(0);
-  detail::joint_row_sums("prune_counts", c);
-  detail::require_label_counts("prune_counts", label_counts, k);
-  if (!(options.frac_noise >= 0 && options.frac_noise <= 1))
-    detail::fail<option_error>("prune_counts: frac_noise = ", options.frac_noise, "; it is a share in [0, 1]");
-  if (options.min_examples_per_class < 0)
-    detail::fail<option_error>("prune_counts: min_examples_per_class = ", options.min_examples_per_class,
-                               "; it is a number of rows");
-  if (!to_remove.empty() && static_cast<index_t>(to_remove.size()) != k)
-    detail::fail<shape_error>("prune_counts: to_remove has ", to_remove.size(), " entries for ", k, " classes");
-  for (std::size_t a = 0; a < to_remove.size(); ++a)
-    if (to_remove[a] < 0)
-      detail::fail<option_error>("prune_counts: to_remove of class ", a, " is ", to_remove[a],
-                                 "; it is a number of rows");
-  if (options.compat == compatibility::cleanlab)
-    return detail::cleanlab_prune_counts(c, label_counts, to_remove, options);
-
-  matrix<std::int64_t> prune(k, k);
-  std::vector<std::int64_t> weight(static_cast<std::size_t>(k));
-  for (index_t a = 0; a < k; ++a) {
-    const auto row = static_cast<std::size_t>(a);
-    std::int64_t errors = 0;
-    for (index_t b = 0; b < k; ++b) {
-      weight[static_cast<std::size_t>(b)] = b == a ? 0 : static_cast<std::int64_t>(c(a, b));
-      errors += weight[static_cast<std::size_t>(b)];
-    }
-    const std::int64_t wanted =
-        to_remove.empty() ? std::llround(options.frac_noise * static_cast<double>(errors)) : to_remove[row];
-    const std::int64_t room = std::max<std::int64_t>(label_counts[row] - options.min_examples_per_class, 0);
-    const std::int64_t pruned = errors == 0 ? 0 : std::min(wanted, room);
-    detail::apportion(weight, pruned, prune.row(a));
-    prune(a, a) = label_counts[row] - pruned;
-  }
+  matrix<std::int64_t> prune(c.extent(0), c.extent(0));
+  detail::for_each_prune_row(c, label_counts, to_remove, options, [&](index_t a, std::span<const std::int64_t> row) {
+    std::copy(row.begin(), row.end(), prune.row(a).begin());
+  });
   return prune;
 }
 

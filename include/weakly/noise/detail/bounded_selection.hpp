@@ -2,7 +2,6 @@
 #pragma once
 
 #include <weakly/core/config.hpp>
-#include <weakly/core/executor.hpp>
 #include <weakly/noise/detail/float_not_below.hpp>
 
 #include <algorithm>
@@ -32,115 +31,101 @@ struct candidate {
 /// The best rows of each of many groups, each group up to its own capacity.
 ///
 /// (key, row) is a total order, so what is selected does not depend on the order of the offers, nor on how offers are
-/// split over selections that are merged. A group collects up to half again its capacity and then drops the worst,
-/// which costs O(1) an offer where a heap costs O(log capacity). Allocates 24 bytes for each row of capacity and 8 for
+/// split over selections that are merged. A group collects up to twice its capacity and then drops the worse half,
+/// which costs O(1) an offer where a heap costs O(log capacity). Allocates 32 bytes for each row of capacity and 52 for
 /// each group, at construction only.
 class bounded_selection {
  public:
   bounded_selection() = default;
   explicit bounded_selection(std::span<const std::int64_t> capacity)
-      : pool_of_(capacity.size(), closed), limit_(capacity.size(), -std::numeric_limits<float>::infinity()) {
+      : pools_(capacity.size()), limit_(capacity.size()) {
     std::size_t slots = 0;
-    for (std::size_t g = 0; g < capacity.size(); ++g) {
-      if (capacity[g] <= 0) continue;
-      pool_of_[g] = static_cast<std::int32_t>(pools_.size());
-      limit_[g] = std::numeric_limits<float>::infinity();
-      const auto kept = static_cast<std::size_t>(capacity[g]);
-      pools_.push_back({slots, kept, 0, 0, false, false, {}});
-      slots += room(kept);
+    for (std::size_t g = 0; g < groups(); ++g) {
+      pools_[g].begin = slots;
+      pools_[g].capacity = static_cast<std::size_t>(std::max<std::int64_t>(capacity[g], 0));
+      slots += room(pools_[g].capacity);
     }
     slots_.resize(slots);
+    admit_all();
   }
 
-  std::size_t groups() const { return pool_of_.size(); }
+  std::size_t groups() const { return pools_.size(); }
 
-  /// A key above this cannot enter the group; one at or below it may. Minus infinity for a group of capacity zero.
+  /// Whether nothing has been put.
+  bool empty() const {
+    return std::all_of(pools_.begin(), pools_.end(), [](const pool& p) { return p.size == 0; });
+  }
+
+  /// A key above this cannot enter the group; one at or below it may. NaN for a group that is closed.
   const float* limits() const { return limit_.data(); }
 
   /// Whether offering might change the group. A NaN key is never wanted.
   bool wants(std::size_t group, double key, index_t row) const {
-    if (!(key <= double(limit_[group])) || pool_of_[group] == closed) return false;
-    const pool& p = pools_[static_cast<std::size_t>(pool_of_[group])];
+    if (!(key <= double(limit_[group]))) return false;
+    const pool& p = pools_[group];
     return !p.cut || candidate(key, row, false) < p.worst;
   }
 
-  /// Takes a candidate that the group wants.
-  void put(std::size_t group, const candidate& c) {
-    pool& p = pools_[static_cast<std::size_t>(pool_of_[group])];
+  /// Takes a candidate that the group wants. Returns whether that lowered the group's limit.
+  bool put(std::size_t group, const candidate& c) {
+    pool& p = pools_[group];
     candidate* const first = slots_.data() + p.begin;
     first[p.size++] = c;
-    if (p.size < room(p.capacity)) return;
+    if (p.size < room(p.capacity)) return false;
     std::nth_element(first, first + (p.capacity - 1), first + p.size);
     p.size = p.capacity;
     p.worst = first[p.capacity - 1];
     p.cut = true;
     limit_[group] = float_not_below(p.worst.key);
+    return true;
   }
 
-  /// Capacity of the groups that a survey helps.
-  index_t rows_in_large_groups() const {
-    std::size_t rows = 0;
-    for (const pool& p : pools_) rows += p.capacity >= large ? p.capacity : 0;
-    return static_cast<index_t>(rows);
+  /// Where all the rows can be offered twice, most need not be: offer them after `admit_up_to(key)`, which leaves out
+  /// higher keys; if `retry_short_groups()`, which empties the groups that did not fill up and closes the others, offer
+  /// them all again; then `admit_all()`.
+  void admit_up_to(double key) {
+    for (std::size_t g = 0; g < groups(); ++g) admit_up_to(g, key);
   }
-
-  /// A survey tells, before anything is put, how the keys of all rows are spread, so that a group need not collect rows
-  /// that will be dropped. Counts keys up to `greatest` of the groups large enough to be worth it; meanwhile limits()
-  /// are of the survey. Allocates 2 KiB for each such group.
-  void begin_survey(double greatest) {
+  /// After a share of the rows: admits to each group what these foretell of its capacity, and a quarter more.
+  void admit_as_foretold(double share) {
     for (std::size_t g = 0; g < groups(); ++g) {
-      if (pool_of_[g] == closed) continue;
-      pool& p = pools_[static_cast<std::size_t>(pool_of_[g])];
-      const bool worthwhile = p.capacity >= large;
-      limit_[g] = worthwhile ? float_not_below(greatest) : -std::numeric_limits<float>::infinity();
-      if (!worthwhile) continue;
-      p.surveyed = true;
-      p.bins = spread_.size();
-      spread_.resize(spread_.size() + bins);
+      const auto enough = static_cast<std::size_t>(1.25 * share * static_cast<double>(pools_[g].capacity)) + 16;
+      candidate* const first = slots_.data() + pools_[g].begin;
+      if (pools_[g].size <= enough) continue;
+      std::nth_element(first, first + enough, first + pools_[g].size);
+      admit_up_to(g, first[enough].key);
     }
   }
-
-  /// Counts a key, unless the group is not surveyed. Threads may share the counts.
-  void note(std::size_t group, double key) {
-    if (pool_of_[group] == closed) return;
-    const pool& p = pools_[static_cast<std::size_t>(pool_of_[group])];
-    if (!p.surveyed) return;
-    const double bin = (key + 1) * (bins / 2);
-    const auto b = static_cast<std::size_t>(bin > 0 ? std::min<double>(bin, bins - 1) : 0.0);
-    atomic_add(spread_[p.bins + b], std::int32_t(1));
-  }
-
-  /// Admits to each group only keys of bins that together hold its capacity of rows; every key where they do not.
-  void end_survey() {
+  bool retry_short_groups() {
+    bool any = false;
     for (std::size_t g = 0; g < groups(); ++g) {
-      if (pool_of_[g] == closed) continue;
-      const pool& p = pools_[static_cast<std::size_t>(pool_of_[g])];
-      limit_[g] = std::numeric_limits<float>::infinity();
-      std::size_t rows = 0;
-      for (std::size_t b = 0; p.surveyed && b + 1 < bins; ++b) {
-        rows += static_cast<std::size_t>(spread_[p.bins + b]);
-        if (rows < p.capacity) continue;
-        // A key of bin b or below is less than this number, which is exact.
-        limit_[g] = static_cast<float>(b + 1) / (bins / 2) - 1;
-        break;
-      }
+      pool& p = pools_[g];
+      const bool is_short = p.size < p.capacity;
+      limit_[g] = is_short ? infinity : closed;
+      if (!is_short) continue;
+      p.size = 0;
+      p.cut = false;
+      any = true;
     }
-    spread_ = {};
+    return any;
+  }
+  void admit_all() {
+    for (std::size_t g = 0; g < groups(); ++g) {
+      const pool& p = pools_[g];
+      limit_[g] = p.cut ? float_not_below(p.worst.key) : p.capacity != 0 ? infinity : closed;
+    }
   }
 
   /// Whether the other selection has the same groups with the same capacities.
   bool has_plan_of(const bounded_selection& other) const {
-    return pool_of_ == other.pool_of_ &&
-           std::equal(pools_.begin(), pools_.end(), other.pools_.begin(), other.pools_.end(),
+    return std::equal(pools_.begin(), pools_.end(), other.pools_.begin(), other.pools_.end(),
                       [](const pool& a, const pool& b) { return a.capacity == b.capacity; });
   }
 
   void merge(const bounded_selection& other) {
-    for (std::size_t g = 0; g < other.groups(); ++g) {
-      if (other.pool_of_[g] == closed) continue;
+    for (std::size_t g = 0; g < other.groups(); ++g)
       for (const candidate& c : other.collected(g))
         if (wants(g, c.key, c.row())) put(g, c);
-    }
   }
 
   /// Calls f(candidate) for the selected rows of every group.
@@ -148,10 +133,9 @@ class bounded_selection {
   void for_each(F f) const {
     std::vector<candidate> best;
     for (std::size_t g = 0; g < groups(); ++g) {
-      if (pool_of_[g] == closed) continue;
       const std::span<const candidate> all = collected(g);
       best.assign(all.begin(), all.end());
-      const std::size_t kept = std::min(best.size(), pools_[static_cast<std::size_t>(pool_of_[g])].capacity);
+      const std::size_t kept = std::min(best.size(), pools_[g].capacity);
       if (kept < best.size())
         std::nth_element(best.begin(), best.begin() + static_cast<std::ptrdiff_t>(kept), best.end());
       for (std::size_t i = 0; i < kept; ++i) f(best[i]);
@@ -160,30 +144,33 @@ class bounded_selection {
 
  private:
   struct pool {
-    std::size_t begin;
-    std::size_t capacity;
-    std::size_t size;
-    std::size_t bins;  // where its part of the survey begins
-    bool surveyed;
-    bool cut;  // `worst` holds: nothing at or behind it can be among the best
-    candidate worst;
+    std::size_t begin = 0;
+    std::size_t capacity = 0;
+    std::size_t size = 0;
+    bool cut = false;  // `worst` holds: nothing at or behind it can be among the best
+    candidate worst = {0, 0, false};
   };
 
-  static constexpr std::int32_t closed = -1;
-  static constexpr std::size_t large = 64;
-  static constexpr std::size_t bins = 512;  // of equal width over [-1, 1]
+  static constexpr float infinity = std::numeric_limits<float>::infinity();
+  static constexpr float closed = std::numeric_limits<float>::quiet_NaN();
   static constexpr std::size_t room(std::size_t capacity) { return 2 * capacity; }
 
-  std::span<const candidate> collected(std::size_t g) const {
-    const pool& p = pools_[static_cast<std::size_t>(pool_of_[g])];
-    return {slots_.data() + p.begin, p.size};
+  // What is collected above the limit goes: a full group then has the best of all that was offered.
+  void admit_up_to(std::size_t g, double key) {
+    limit_[g] = std::min(limit_[g], float_not_below(key));
+    pool& p = pools_[g];
+    candidate* const first = slots_.data() + p.begin;
+    const auto within = [limit = double(limit_[g])](const candidate& c) { return c.key <= limit; };
+    p.size = static_cast<std::size_t>(std::partition(first, first + p.size, within) - first);
   }
 
-  std::vector<std::int32_t> pool_of_;
-  std::vector<float> limit_;
+  std::span<const candidate> collected(std::size_t g) const {
+    return {slots_.data() + pools_[g].begin, pools_[g].size};
+  }
+
   std::vector<pool> pools_;
+  std::vector<float> limit_;
   std::vector<candidate> slots_;
-  std::vector<std::int32_t> spread_;
 };
 
 }  // namespace weakly::inline v0::detail
