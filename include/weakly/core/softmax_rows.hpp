@@ -20,6 +20,7 @@
 namespace weakly::inline v0::detail {
 
 /// Where the margins c come from. Those of a class or label apply to every class but the row's label.
+/// column_and_label adds c to the scores of all classes, the label's included: f(k) + c(k) takes f(k)'s place in delta.
 enum class margin_of : std::uint8_t { none, all, label, column, column_and_label, label_column, row };
 
 template <class T>
@@ -109,12 +110,15 @@ struct shifted_exponents {
   T origin = 0;
   T shared = 0;  // c of every class, where there is none for each
   T top = 0;
+  T least = 0;  // excluded_exp
 
   void exps(const T* x, const T* c, index_t count, T* e) const {
     using batch = simd::batch<T>;
-    const batch o = origin, s = shared, t = top, divisor = temperature;
+    const batch o = origin, s = shared, t = top, divisor = temperature, low = least;
     index_t j = 0;
-    const auto f = [&](batch v, batch m) { return simd::exp_nonpositive((((v - o) + m) - t) / divisor); };
+    const auto f = [&](batch v, batch m) {
+      return simd::max(batch(low), simd::exp_nonpositive((((v - o) + m) - t) / divisor));
+    };
     for (; j + batch::size <= count; j += batch::size)
       simd::store(e + j, f(simd::load(x + j), c == nullptr ? s : simd::load(c + j)));
     if (j < count)
@@ -176,6 +180,13 @@ void sum_short_rows(const T* x, index_t rows, index_t k, T* sum) {
     sum_rows_of<T, -1>(x, rows, k, sum);
 }
 
+/// What the kept exponentials of excluded classes (-inf) are instead of zero, plain or shifted: taking it off again is
+/// left to whoever scales them, because it would cost a tenth of the exponential here.
+template <class T>
+T excluded_exp(const softmax_scores<T>& scores) {
+  return simd::scaled_exp<T>(T(1) / scores.temperature).floor();
+}
+
 /// What is known of a row: others = sum over k != y of e(k) and label = e(y).
 template <class T>
 struct softmax_sums {
@@ -218,9 +229,13 @@ class softmax_row {
     label_ = label;
     shifted_ = true;
     exponents_.temperature = scores_.temperature;
-    exponents_.origin = scores_.logits.at(row, label);
+    exponents_.least = excluded_exp(scores_);
+    const T own = scores_.label_margin(row, label);
+    const bool own_in_origin = scores_.kind == margin_of::column_and_label;
+    const T score = scores_.logits.at(row, label);
+    exponents_.origin = own_in_origin ? score + own : score;
     exponents_.shared = scores_.margin_by_column() ? T(0) : scores_.shared_margin(label);
-    T top = scores_.label_margin(row, label);
+    T top = own_in_origin ? (score - exponents_.origin) + own : own;
     for (index_t j = 0; j < scores_.classes(); j += block) {
       const index_t count = std::min(block, scores_.classes() - j);
       T input[std::size_t(block)], margins[std::size_t(block)];

@@ -95,17 +95,18 @@ class loss_labels {
       detail::fail<shape_error>(function, ": ", class_weights_.columns(), " class weights for ", k, " classes");
   }
 
-  /// Labels and weights of `count` rows. A label outside [0, k) that is not ignored is reported; it and ignored ones
-  /// come out as label 0 of weight 0.
+  /// Labels and weights of `count` rows, and whether any of them may weigh zero. A label outside [0, k) that is not
+  /// ignored is reported; it and ignored ones come out as label 0 of weight 0.
   template <class T>
-  void fetch(index_t first, index_t count, index_t k, index_t* label, T* weight, status& bad) const {
+  bool fetch(index_t first, index_t count, index_t k, index_t* label, T* weight, status& bad) const {
     read_(*this, first, count, label);
     std::fill_n(weight, count, T(1));
     bool usual = !ignores_;
     for (index_t r = 0; r < count; ++r) usual &= detail::is_label(label[r], k);
     for (index_t r = 0; !usual && r < count; ++r) {
-      if (detail::is_label(label[r], k) && !(ignores_ && label[r] == ignored_)) continue;
-      if (!(ignores_ && label[r] == ignored_)) bad.report(first + r);
+      const bool ignored = ignores_ && label[r] == ignored_;
+      if (detail::is_label(label[r], k) && !ignored) continue;
+      if (!ignored) bad.report(first + r);
       label[r] = 0;
       weight[r] = 0;
     }
@@ -115,6 +116,7 @@ class loss_labels {
     if (!class_weights_.empty())
       for (index_t r = 0; r < count; ++r)
         if (weight[r] != T(0)) weight[r] *= static_cast<T>(class_weights_.at(0, label[r]));
+    return !usual || !weights_.empty() || !class_weights_.empty();
   }
 
   /// The label of a row as it is stored; one beyond the range of index_t as a negative number.

@@ -137,6 +137,7 @@ class softmax_loss_rows {
   Formula formula;
   bool stream = false;    // past the caches, because the gradient is too large to stay in them
   bool overlaps = false;  // the gradient may lie where the logits are
+  T excluded = excluded_exp(scores);
 
   status operator()(index_t first, index_t last) const {
     status bad = no_bad_rows();
@@ -161,34 +162,40 @@ class softmax_loss_rows {
   };
 
   // One batch of rows: sums in, value and factors of the kept exponentials out.
-  void apply(const softmax_sums<batch>& sums, batch weight, terms& out, index_t r) const {
-    const T k = static_cast<T>(scores.classes());
+  WEAKLY_INLINE void apply(const softmax_sums<batch>& sums, batch weight, terms& out, index_t r) const {
     const batch sum = sums.others + sums.label;
-    batch log_sum = simd::log1p(sums.others / sums.label);
-    const auto shifted = sums.top != batch(T(0));
-    if (simd::any(shifted)) log_sum = simd::select(shifted, simd::log(sum), log_sum);
     const batch inverse = batch(T(1)) / sum;
     label_softmax<batch> row;
     row.p = sums.label * inverse;
     row.q = sums.others * inverse;
-    row.classes = batch(k);
+    row.classes = batch(static_cast<T>(scores.classes()));
     row.total_cross_entropy = batch(T(0));
     if constexpr (uses_total_cross_entropy<Formula>)
       row.total_cross_entropy = simd::log(sum) * row.classes - sums.deviation;
+
+    batch log_sum = simd::log1p_nonnegative(sums.others / sums.label);
+    const auto plain = sums.top == batch(T(0));
+    const bool all_plain = simd::all(plain);
+    if (!all_plain) log_sum = simd::select(plain, log_sum, simd::log(sum));
     softmax_gradient<batch> g;
     if constexpr (requires { formula.of_scores(row, sums.top, log_sum); }) {
       row.cross_entropy = batch(T(0));
       g = formula.of_scores(row, sums.top, log_sum);
     } else {
-      row.cross_entropy = sums.top / batch(scores.temperature) + log_sum;
+      row.cross_entropy = all_plain ? log_sum : sums.top / batch(scores.temperature) + log_sum;
       g = formula(row);
     }
-    const auto left_out = weight == batch(T(0));  // whatever its scores are, NaN included
-    const auto weighted = [&](batch x) { return simd::select(left_out, T(0), x * weight); };
-    simd::store(out.value + r, weighted(g.value));
-    simd::store(out.scale + r, weighted(g.scale * (sums.factor * inverse)));
-    simd::store(out.offset + r, weighted(g.offset));
-    simd::store(out.at_label + r, weighted(g.at_label));
+    g.scale *= sums.factor * inverse;
+    g.offset = simd::fma(-g.scale, batch(excluded), g.offset);
+    if (!simd::all(weight == batch(T(1)))) {
+      const auto left_out = weight == batch(T(0));  // whatever its scores are, NaN included
+      for (batch* const x : {&g.value, &g.scale, &g.offset, &g.at_label})
+        *x = simd::select(left_out, T(0), *x * weight);
+    }
+    simd::store(out.value + r, g.value);
+    simd::store(out.scale + r, g.scale);
+    simd::store(out.offset + r, g.offset);
+    simd::store(out.at_label + r, g.at_label);
   }
 
   void short_rows(index_t first, index_t last, status& bad) const {
@@ -204,7 +211,7 @@ class softmax_loss_rows {
     line_stream<T> lines(streams ? dense : out);
     for (index_t start = first; start < last; start += tile_rows) {
       const index_t rows = std::min(tile_rows, last - start);
-      labels.template fetch<T>(start, rows, k, label, weight, bad);
+      const bool some_left_out = labels.template fetch<T>(start, rows, k, label, weight, bad);
       tile.fill(start, rows, label, uses_total_cross_entropy<Formula>, [&] {
         lines.step();
         lines.step();
@@ -223,15 +230,15 @@ class softmax_loss_rows {
       }
       if (grad.empty()) continue;
       lines.drain();
-      for (index_t r = 0; r < rows; ++r)
-        if (weight[r] == T(0)) std::fill_n(tile.exps + r * k, k, T(0));  // zero times NaN is not zero
+      if (some_left_out)
+        for (index_t r = 0; r < rows; ++r)
+          if (weight[r] == T(0)) std::fill_n(tile.exps + r * k, k, T(0));  // zero times NaN is not zero
       if (k <= lanes)
-        scale_rows<1>(tile.exps, t, rows, k, out);
+        scale_rows<1>(tile.exps, t, label, rows, k, out);
       else if (k <= 2 * lanes)
-        scale_rows<2>(tile.exps, t, rows, k, out);
+        scale_rows<2>(tile.exps, t, label, rows, k, out);
       else
-        scale_rows<0>(tile.exps, t, rows, k, out);
-      for (index_t r = 0; r < rows; ++r) out[r * k + label[r]] = t.at_label[r];
+        scale_rows<0>(tile.exps, t, label, rows, k, out);
       if (streams)
         lines.queue(out, T(1), T(-0.0), rows * k);  // x - 0 is x for either zero
       else if (dense != nullptr)
@@ -246,7 +253,7 @@ class softmax_loss_rows {
   // Batches is how many a row takes, 0 for any number. The last batch of a row runs over into the next one, which is
   // written after it.
   template <int Batches>
-  static void scale_rows(const T* exps, const terms& t, index_t rows, index_t k, T* out) {
+  static void scale_rows(const T* exps, const terms& t, const index_t* label, index_t rows, index_t k, T* out) {
     for (index_t r = 0; r < rows; ++r) {
       const T* const e = exps + r * k;
       T* const to = out + r * k;
@@ -256,6 +263,7 @@ class softmax_loss_rows {
             [&](auto b) { simd::store(to + b * lanes, simd::fma(simd::load(e + b * lanes), scale, offset)); });
       else
         for (index_t j = 0; j < k; j += lanes) simd::store(to + j, simd::fma(simd::load(e + j), scale, offset));
+      to[label[r]] = t.at_label[r];
     }
   }
 

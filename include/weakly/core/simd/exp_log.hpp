@@ -180,6 +180,16 @@ WEAKLY_INLINE batch<T> log1p_batch(batch<T> x) {
   return select((x > T(-1)) & (x < limits::infinity()) & (x != T(0)), inside, outside);
 }
 
+template <class T>
+WEAKLY_INLINE batch<T> log1p_nonnegative_batch(batch<T> x) {
+  using c = exp_log_constants<T>;
+  const batch<T> u = x + T(1);
+  const auto part = split(u);
+  // log(u + lost) = log(u) + lost / u. Where that matters, u is near 1 and its power of two is near enough.
+  const batch<T> lost = x - (u - T(1));
+  return log_of_parts<T>(part.k, part.f, lost * power_of_two<T>(backend::as_words<T>((c::shifter - part.k).value)));
+}
+
 template <class T, class F>
 WEAKLY_INLINE batch<T> each(batch<T> x, F f) {
   T lane[sizeof(batch<T>) / sizeof(T)];
@@ -227,6 +237,18 @@ WEAKLY_INLINE batch<T> log1p(batch<T> x) {
     return detail::each(x, [](T v) { return T(std::log1p(double(v))); });  // glibc's for float is off by 1.3 units
 }
 
+/// log(1 + x) for 0 <= x <= log1p_nonnegative_limit<T>, within 2 units in the last place, cheaper than log1p. NaN stays
+/// NaN; nothing is said of other x.
+template <class T>
+inline constexpr T log1p_nonnegative_limit = sizeof(T) == 4 ? T(0x1p120) : T(0x1p1000);
+template <class T>
+WEAKLY_INLINE batch<T> log1p_nonnegative(batch<T> x) {
+  if constexpr (vectorized)
+    return detail::log1p_nonnegative_batch(x);
+  else
+    return detail::each(x, [](T v) { return T(std::log1p(double(v))); });
+}
+
 /// exp(x) for x <= 0 with a relative error below exp_nonpositive_error<T>, cheaper than exp. exp_nonpositive(0) = 1. A
 /// result below the least normal number may be zero instead; exp_nonpositive(-inf) = 0, and NaN stays. Nothing is said
 /// of x > 0.
@@ -241,9 +263,9 @@ WEAKLY_INLINE batch<T> exp_nonpositive(batch<T> x) {
 /// exp(scale x) for many x, cheaper than exp, by one rounding of scale log2(e) that acts as a change of the scale by
 /// half a unit in its last place; besides, the relative error is below exp_nonpositive_error<T>.
 ///
-/// That holds for exponents between log(least) and log(greatest). Lower ones give something from zero to `least`, -inf
-/// gives zero; higher ones, +inf and NaN give something above `greatest`. Callers look at their sums and start over
-/// where those are out of range.
+/// That holds for results between `least` and `greatest`. Lower exponents and -inf give something positive below
+/// `least`, and from some exponent on the same `floor()`; higher ones, +inf and NaN give something above `greatest`.
+/// Callers look at their sums and start over where those are out of range.
 template <class T>
 class scaled_exp {
   using c = detail::exp_log_constants<T>;
@@ -257,14 +279,16 @@ class scaled_exp {
       : scale_(scale),
         factor_(scale * std::numbers::log2e_v<T>),
         low_(c::exp2_least / (scale * std::numbers::log2e_v<T>)),
-        high_(c::exp2_greatest / (scale * std::numbers::log2e_v<T>)),
-        nothing_(power(low_)) {}
+        high_(c::exp2_greatest / (scale * std::numbers::log2e_v<T>)) {}
 
   WEAKLY_INLINE batch<T> operator()(batch<T> x) const {
     // min before max: a NaN becomes high_, because the exponent is added as an integer, which could make a number of
     // it.
-    return power(max(min(x, high_), low_)) - nothing_;
+    return power(max(min(x, high_), low_));
   }
+
+  /// What -inf gives.
+  T floor() const { return power(low_)[0]; }
 
   /// The same of N batches at once, which takes about half the time: a core cannot look far enough ahead to overlap
   /// them when each comes after the other.
@@ -280,7 +304,7 @@ class scaled_exp {
       unroll<N>([&](auto i) { p[i] = fma(batch<T>(c::exp2[last]), x[i], c::exp2[last - 1]); });
       unroll<last - 1>([&](auto d) { unroll<N>([&](auto i) { p[i] = fma(p[i], x[i], c::exp2[last - 2 - d]); }); });
       unroll<N>([&](auto i) { p[i] = fma(p[i], x[i], T(1)); });
-      unroll<N>([&](auto i) { x[i] = scaled(p[i], shifted[i]) - nothing_; });
+      unroll<N>([&](auto i) { x[i] = scaled(p[i], shifted[i]); });
     } else {
       for (batch<T>& b : x) b = power(b);
     }
@@ -303,7 +327,7 @@ class scaled_exp {
   }
 
   T scale_;
-  batch<T> factor_, low_, high_, nothing_;
+  batch<T> factor_, low_, high_;
 };
 
 /// exp(x) - 1 for x <= 0, within 4 units in the last place; -1 at -inf, NaN stays. Nothing is said of x > 0.
