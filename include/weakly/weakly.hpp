@@ -3,6 +3,7 @@
 
 #include <weakly/check/distribution.hpp>
 #include <weakly/check/labels.hpp>
+#include <weakly/loss/aldr_kl.hpp>
 #include <weakly/loss/ldr_kl.hpp>
 #include <weakly/loss/ldr_topk.hpp>
 #include <weakly/loss/loss_margins.hpp>
