@@ -16,11 +16,9 @@ golden::comparison walk(Check&& check) {
   golden::comparison all;
   for (const std::string& name : golden::case_names("single_label")) {
     const golden::single_label expected = golden::load_single_label(name);
-    golden::with_dtype(expected.dtype, [&](auto element) {
-      golden::comparison one{name};
-      check(cleanlab_case::subject<decltype(element)>(expected), one);
-      all.add(one);
-    });
+    golden::comparison one{name};
+    check(*cleanlab_case::subject_of(expected, expected.dtype), one);
+    all.add(one);
   }
   return all;
 }
@@ -28,31 +26,31 @@ golden::comparison walk(Check&& check) {
 }  // namespace
 
 TEST_CASE("golden: thresholds, guesses and joints are cleanlab's") {
-  const auto all = walk([](const auto& s, auto& c) { cleanlab_case::check_joint(s, c); });
+  const auto all = walk([](const auto& s, auto& c) { s.check_joint(c); });
   CHECK(all.quantities == 119);
   CHECK(all.values == 5683);
 }
 
 TEST_CASE("golden: class prior, noise matrix and inverse noise matrix are cleanlab's by every method") {
-  const auto all = walk([](const auto& s, auto& c) { cleanlab_case::check_latent(s, c); });
+  const auto all = walk([](const auto& s, auto& c) { s.check_latent(c); });
   CHECK(all.quantities == 600);
   CHECK(all.values == 27696);
 }
 
 TEST_CASE("golden: every filter under every option flags cleanlab's rows") {
-  const auto all = walk([](const auto& s, auto& c) { cleanlab_case::check_issues(s, c); });
+  const auto all = walk([](const auto& s, auto& c) { s.check_issues(c); });
   CHECK(all.quantities == 675);
   CHECK(all.values == 21754);
 }
 
 TEST_CASE("golden: scores and rankings are cleanlab's") {
-  const auto all = walk([](const auto& s, auto& c) { cleanlab_case::check_scores(s, c, 1e-9); });
+  const auto all = walk([](const auto& s, auto& c) { s.check_scores(c, 1e-9); });
   CHECK(all.quantities == 693);
   CHECK(all.values == 60423);
 }
 
 TEST_CASE("golden: health, class quality and class overlap are cleanlab's") {
-  const auto all = walk([](const auto& s, auto& c) { cleanlab_case::check_health(s, c); });
+  const auto all = walk([](const auto& s, auto& c) { s.check_health(c); });
   CHECK(all.quantities == 273);
   CHECK(all.values == 6185);
 }

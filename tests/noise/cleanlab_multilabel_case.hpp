@@ -3,11 +3,15 @@
 
 #include "cleanlab_case.hpp"
 
+#include <weakly/noise/calibrate_joint.hpp>
+#include <weakly/noise/confident_guess.hpp>
 #include <weakly/noise/multilabel_confident_joint.hpp>
 #include <weakly/noise/multilabel_issues.hpp>
 #include <weakly/noise/multilabel_quality.hpp>
+#include <weakly/noise/rank_issues.hpp>
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <vector>
 

@@ -47,15 +47,13 @@ TEST_CASE("reference data: every stored single-label result of cleanlab is repro
     golden::reference_case stored(folder);
     const golden::single_label expected = golden::load_reference(stored);
     golden::comparison one{expected.name};
-    golden::with_dtype(expected.dtype, [&](auto element) {
-      const cleanlab_case::subject<decltype(element)> s(expected);
-      cleanlab_case::check_joint(s, one);
-      cleanlab_case::check_latent(s, one);
-      cleanlab_case::check_issues(s, one);
-      // numpy 1.24, which made these, kept the weighted entropy of float32 in float32; later versions widen it.
-      cleanlab_case::check_scores(s, one, expected.dtype == "float32" ? 1e-6 : 1e-12);
-      cleanlab_case::check_health(s, one);
-    });
+    const auto s = cleanlab_case::subject_of(expected, expected.dtype);
+    s->check_joint(one);
+    s->check_latent(one);
+    s->check_issues(one);
+    // numpy 1.24, which made these, kept the weighted entropy of float32 in float32; later versions widen it.
+    s->check_scores(one, expected.dtype == "float32" ? 1e-6 : 1e-12);
+    s->check_health(one);
     for (const std::string& array : stored.unread()) CHECK_MESSAGE(out_of_scope(array), expected.name << ": " << array);
     MESSAGE(one.subject << ": " << one.quantities << " results, " << one.values << " numbers");
     all.add(one);
@@ -76,20 +74,20 @@ TEST_CASE("reference data: in single precision the same rows are flagged and the
     if (!expected.contains("float32_input")) continue;
     const auto& claim = expected["float32_input"];
     const golden::single_label c = golden::load_reference(stored);
-    const cleanlab_case::subject<float> narrow(c);
+    const auto narrow = cleanlab_case::subject_of(c, "float32");
     golden::comparison one{c.name + " in float32"};
     std::int64_t cells = 0;
     double moved = 0;
     for (std::size_t i = 0; i < c.confident_joint_raw.size(); ++i)
-      cells += narrow.joint.counts.elements()[i] != c.confident_joint_raw[i];
+      cells += narrow->joint().counts.elements()[i] != c.confident_joint_raw[i];
     for (std::size_t a = 0; a < c.thresholds.size(); ++a)
-      moved = std::max(moved, std::abs(narrow.joint.thresholds[a] - c.thresholds[a]));
+      moved = std::max(moved, std::abs(narrow->joint().thresholds[a] - c.thresholds[a]));
     one.exact("cells", cells, claim.at("confident_joint_raw_cells_differing").get<std::int64_t>());
     one.close("threshold", moved, claim.at("max_abs_threshold_difference").get<double>(), 1e-12);
     for (const auto& f : c.filters) {
       if (cleanlab_case::described(f) != f.filter_by) continue;
       CHECK(claim.at("masks_differing").at(f.filter_by) == 0);
-      one.exact(f.filter_by, narrow.issues(f), *f.issues);
+      one.exact(f.filter_by, narrow->issues(f), *f.issues);
     }
     all.add(one);
   }
