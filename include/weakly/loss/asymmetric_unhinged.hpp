@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <weakly/core/executor.hpp>
+#include <weakly/core/math.hpp>
+#include <weakly/loss/detail/formula_loss.hpp>
+#include <weakly/loss/row_loss.hpp>
+
+#include <cmath>
+#include <limits>
+#include <string_view>
+
+namespace weakly::inline v0 {
+
+struct asymmetric_unhinged_options {
+  double a = 6;    ///< at least 1
+  double q = 1.5;  ///< positive
+};
+
+namespace detail {
+
+struct asymmetric_unhinged_formula {
+  double a, q;
+
+  template <class V>
+  WEAKLY_HD softmax_gradient<V> operator()(const label_softmax<V>& row) const {
+    using math::expm1_nonpositive;
+    using math::select;
+    using std::exp;
+    using std::log;
+    using std::log1p;
+    using T = typename math::detail::number_of<V>::type;
+    const V gap = math::constant<V>(a - 1), exponent = math::constant<V>(q);
+    if (static_cast<T>(a - 1) < std::numeric_limits<T>::min()) {
+      // q(label)^(q - 1) may be large where q(label) is small; with the probabilities it multiplies it never is.
+      const V least = V(std::numeric_limits<T>::min());
+      const V base = log(select(row.q < least, least, row.q));
+      const V scale = select(row.q == V(0), V(0), row.p * exp(base * (exponent - V(1))));
+      return {exp(log(row.q) * exponent) * math::constant<V>(1 / q), scale, V(0), -scale * row.q};
+    }
+    // ((a - p)^q - (a - 1)^q) / q without the difference.
+    const V log_base = log(gap + row.q);
+    const V value = expm1_nonpositive(-exponent * log1p(row.q / gap)) * exp(log_base * exponent);
+    return loss_of_probability(row, value * math::constant<V>(-1 / q), -row.p * exp(log_base * (exponent - V(1))));
+  }
+};
+
+inline void require_domain(std::string_view function, const asymmetric_unhinged_options& options) {
+  require_option(function, "a", options.a, options.a >= 1 && std::isfinite(options.a), "a finite number from 1 on");
+  require_option(function, "q", options.q, options.q > 0 && std::isfinite(options.q), "a positive finite number");
+}
+inline asymmetric_unhinged_formula formula_of(const asymmetric_unhinged_options& options) {
+  return {options.a, options.q};
+}
+
+}  // namespace detail
+
+/// Asymmetric unhinged loss.
+///
+///     loss(i) = ((a - p)^q - (a - 1)^q) / q,   p = softmax(logits(i))(label(i))
+///
+/// Arguments, special values and errors as softmax_loss, and option_error unless a >= 1 and q > 0 are finite.
+/// Zhou et al., ICML 2021 (arXiv 2106.03110), definition 4.
+template <executor Exec, score_tensor Logits, loss_output Loss, loss_output Grad>
+void asymmetric_unhinged(Exec&& ex, const Logits& logits, const loss_labels& labels, Loss&& loss, Grad&& grad,
+                         const asymmetric_unhinged_options& options = {}) {
+  detail::require_domain("asymmetric_unhinged", options);
+  detail::formula_loss("asymmetric_unhinged", ex, logits, labels, loss, grad, detail::formula_of(options));
+}
+template <score_tensor Logits, loss_output Loss, loss_output Grad>
+void asymmetric_unhinged(const Logits& logits, const loss_labels& labels, Loss&& loss, Grad&& grad,
+                         const asymmetric_unhinged_options& options = {}) {
+  asymmetric_unhinged(seq, logits, labels, loss, grad, options);
+}
+
+}  // namespace weakly::inline v0
