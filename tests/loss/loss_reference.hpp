@@ -5,6 +5,8 @@
 #include "golden/npy_array.hpp"
 #include "support.hpp"
 
+#include <weakly/core/view.hpp>
+
 #include <filesystem>
 #include <fstream>
 #include <map>
