@@ -4,7 +4,10 @@
 #include <doctest/doctest.h>
 
 #include <cstdint>
+#include <span>
 #include <type_traits>
+#include <utility>
+#include <vector>
 
 TEST_CASE("matrix is row-major, zero at first, and compares by value") {
   weakly::matrix<std::int64_t> m(2, 3);
@@ -39,4 +42,14 @@ TEST_CASE("matrix shows its memory through view, const where it is const") {
   CHECK(m(1, 0) == 5);
   CHECK(weakly::view(constant)(1, 0) == 5);
   CHECK(std::is_same_v<decltype(weakly::view(constant)), weakly::matrix_view<const float>>);
+}
+
+TEST_CASE("matrix hands out its elements by value when it is about to go") {
+  using matrix = weakly::matrix<int>;
+  CHECK(std::is_same_v<decltype(std::declval<matrix&>().elements()), std::span<int>>);
+  CHECK(std::is_same_v<decltype(std::declval<const matrix&>().row(0)), std::span<const int>>);
+  const auto kept = matrix(2, 2, std::vector<int>{1, 2, 3, 4}).elements();
+  CHECK(kept == std::vector<int>{1, 2, 3, 4});
+  const auto last = matrix(2, 2, std::vector<int>{1, 2, 3, 4}).row(1);
+  CHECK(last == std::vector<int>{3, 4});
 }

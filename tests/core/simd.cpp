@@ -319,6 +319,23 @@ TEST_CASE_TEMPLATE("reduce_add adds halves to halves", T, float, double) {
   }
 }
 
+TEST_CASE_TEMPLATE("reduce_add_each sums every batch, all in one order", T, float, double) {
+  using batch = simd::batch<T>;
+  const std::vector<T> x = numbers<T>(batch::size);
+  for (index_t place = 0; place < batch::size; ++place) {
+    // Small integers add exactly, so the right sums are known; one batch of other numbers has the same bits everywhere.
+    batch rows[sizeof(batch) / sizeof(T)];
+    for (index_t i = 0; i < batch::size; ++i) rows[i] = batch(T(i + 1));
+    rows[place] = simd::load(x.data());
+    const batch sums = simd::reduce_add_each(rows);
+    for (index_t i = 0; i < batch::size; ++i)
+      if (i != place) CHECK(sums[i] == T((i + 1) * batch::size));
+    for (index_t i = 0; i < batch::size; ++i) rows[i] = simd::load(x.data());
+    CHECK(sums[place] == simd::reduce_add_each(rows)[place]);
+    CHECK(sums[place] == simd::reduce_add_each(rows)[0]);
+  }
+}
+
 TEST_CASE_TEMPLATE("reduce_max and reduce_min drop NaN wherever it stands", T, float, double) {
   using limits = std::numeric_limits<T>;
   const std::size_t size = lanes<T>().size();

@@ -10,7 +10,9 @@
 #include <cmath>
 #include <cstdint>
 #include <initializer_list>
+#include <iterator>
 #include <limits>
+#include <numbers>
 #include <type_traits>
 #include <vector>
 
@@ -230,4 +232,98 @@ TEST_CASE_TEMPLATE("exp_nonpositive of special values", T, float, double) {
     wrong += !(y >= T(0) && y <= limits::min() * (1 + T(1e-5)));
   }
   CHECK(wrong == 0);
+}
+
+TEST_CASE_TEMPLATE("scaled_exp keeps its relative error between its limits, whatever the scale", T, float, double) {
+  using exps = simd::scaled_exp<T>;
+  for (const T scale : {T(1), T(0.1), T(30), T(1e-6)}) {
+    CAPTURE(scale);
+    const exps f(scale);
+    // The rounded factor is the only thing that acts as another scale; it is taken out of the comparison.
+    const long double factor = static_cast<long double>(scale * std::numbers::log2e_v<T>);
+    const auto exact = [=](long double x) { return std::exp2(x * factor); };
+    CHECK(std::fabs(factor / (static_cast<long double>(scale) * std::numbers::log2e_v<long double>)-1) <=
+          static_cast<long double>(std::numeric_limits<T>::epsilon()));
+    comparison<T, exps, decltype(exact)> c(f, exact);
+    const T low = std::log(exps::least) / scale, high = std::log(exps::greatest) / scale;
+    add_interval<T>(c, low, high, 300000);
+    add_interval<T>(c, T(-2) / scale, T(2) / scale, 300000);
+    c.flush();
+    CHECK(c.wrong.empty());
+    // Exponents run to 2^7 (float) and 2^10 (double) times the unit.
+    const double of_exponent = double(std::numeric_limits<T>::epsilon()) * (sizeof(T) == 4 ? 128 : 1024);
+    const bool fused = simd::vectorized && simd::fma_rounds_once<T>;
+    CHECK(c.worst_relative < simd::exp_nonpositive_error<T> + (fused ? 0 : of_exponent));
+    CHECK_MESSAGE(c.worst_relative > double(std::numeric_limits<T>::epsilon()) / 4, "the comparison is blind");
+  }
+}
+
+TEST_CASE_TEMPLATE("scaled_exp says by its size what lies outside its limits, NaN included", T, float, double) {
+  using limits = std::numeric_limits<T>;
+  using exps = simd::scaled_exp<T>;
+  constexpr T inf = limits::infinity();
+  for (const T scale : {T(1), T(0.25), T(7)}) {
+    const exps f(scale);
+    CHECK(one(f, -inf) == f.floor());
+    CHECK(one(f, limits::lowest()) == f.floor());
+    CHECK(f.floor() > T(0));
+    CHECK(f.floor() < exps::least);
+    for (const T large : {inf, limits::max(), T(1e6), limits::quiet_NaN(), -limits::quiet_NaN()})
+      CHECK(one(f, large) > exps::greatest);
+    // A NaN whose payload, added to an exponent, would make a number of it.
+    CHECK(one(f, std::bit_cast<T>(static_cast<word<T>>(std::bit_cast<word<T>>(limits::quiet_NaN()) + 1))) >
+          exps::greatest);
+    CHECK(one(f, T(0)) == T(1));
+  }
+}
+
+TEST_CASE_TEMPLATE("scaled_exp of several batches at once has the bits of one after the other", T, float, double) {
+  using batch = simd::batch<T>;
+  const simd::scaled_exp<T> f(T(0.7));
+  index_t wrong = 0;
+  for (int i = 0; i < 20000; ++i) {
+    T x[4 * sizeof(batch) / sizeof(T)];
+    for (std::size_t j = 0; j < std::size(x); ++j)
+      x[j] = j == 5 && i % 7 == 0 ? std::numeric_limits<T>::quiet_NaN()
+                                  : T(std::sin(double(i) + 0.1 * double(j))) * T(i % 200);
+    batch b[4];
+    for (int u = 0; u < 4; ++u) b[u] = simd::load(x + u * batch::size);
+    f.template each<4>(b);
+    for (int u = 0; u < 4; ++u)
+      for (index_t l = 0; l < batch::size; ++l)
+        wrong += std::bit_cast<word<T>>(b[u][l]) != std::bit_cast<word<T>>(f(simd::load(x + u * batch::size))[l]);
+  }
+  CHECK(wrong == 0);
+}
+
+TEST_CASE_TEMPLATE("log1p_nonnegative is within two units from zero to its limit", T, float, double) {
+  const auto f = [](auto x) { return simd::log1p_nonnegative(x); };
+  const auto exact = [](long double x) { return std::log1p(x); };
+  comparison<T, decltype(f), decltype(exact)> c(f, exact);
+  add_interval<T>(c, T(0), T(1), 500000);
+  add_interval<T>(c, T(0), T(1000), 500000);
+  for (T x = std::numeric_limits<T>::min(); x < simd::log1p_nonnegative_limit<T>; x *= T(1.37)) c.add(x);
+  c.add(simd::log1p_nonnegative_limit<T>);
+  c.flush();
+  CHECK(c.wrong.empty());
+  CHECK_MESSAGE(c.worst_ulp <= 2, "at ", c.worst_ulp_at);
+  CHECK(c.worst_ulp > 0.49);
+  CHECK(one(f, T(0)) == T(0));
+  CHECK(std::isnan(one(f, std::numeric_limits<T>::quiet_NaN())));
+}
+
+TEST_CASE_TEMPLATE("expm1_nonpositive is within four units down to minus infinity", T, float, double) {
+  const auto f = [](auto x) { return simd::expm1_nonpositive(x); };
+  const auto exact = [](long double x) { return std::expm1(x); };
+  comparison<T, decltype(f), decltype(exact)> c(f, exact);
+  add_interval<T>(c, T(-1), T(0), 500000);
+  add_interval<T>(c, T(-120), T(0), 500000);
+  for (T x = -std::numeric_limits<T>::min(); x > T(-800); x *= T(1.37)) c.add(x);
+  c.flush();
+  CHECK(c.wrong.empty());
+  CHECK_MESSAGE(c.worst_ulp <= 4, "at ", c.worst_ulp_at);
+  CHECK(c.worst_ulp > 0.49);
+  CHECK(one(f, T(0)) == T(0));
+  CHECK(one(f, -std::numeric_limits<T>::infinity()) == T(-1));
+  CHECK(std::isnan(one(f, std::numeric_limits<T>::quiet_NaN())));
 }

@@ -261,7 +261,8 @@ WEAKLY_INLINE batch<T> exp_nonpositive(batch<T> x) {
 }
 
 /// exp(scale x) for many x, cheaper than exp, by one rounding of scale log2(e) that acts as a change of the scale by
-/// half a unit in its last place; besides, the relative error is below exp_nonpositive_error<T>.
+/// half a unit in its last place; besides, the relative error is below exp_nonpositive_error<T>. Without registers or
+/// without fma it may be larger by half a unit in the last place of the exponent.
 ///
 /// That holds for results between `least` and `greatest`. Lower exponents and -inf give something positive below
 /// `least`, and from some exponent on the same `floor()`; higher ones, +inf and NaN give something above `greatest`.
@@ -306,7 +307,7 @@ class scaled_exp {
       unroll<N>([&](auto i) { p[i] = fma(p[i], x[i], T(1)); });
       unroll<N>([&](auto i) { x[i] = scaled(p[i], shifted[i]); });
     } else {
-      for (batch<T>& b : x) b = power(b);
+      for (batch<T>& b : x) b = (*this)(b);
     }
   }
 
@@ -331,13 +332,13 @@ class scaled_exp {
 };
 
 /// exp(x) - 1 for x <= 0, within 4 units in the last place; -1 at -inf, NaN stays. Nothing is said of x > 0.
-/// Kahan's form: what exp(x) lost is lost by its logarithm too.
+/// Kahan's form: what exp(x) lost is lost by its logarithm too; where exp(x) is small it loses nothing that matters.
 template <class T>
 WEAKLY_INLINE batch<T> expm1_nonpositive(batch<T> x) {
   const batch<T> e = exp(x);
   const batch<T> below = e - T(1);
   const batch<T> inside = below * (x / log(e));
-  return select(e == T(1), x, select(e > T(0), inside, below));
+  return select(e == T(1), x, select(e > T(0.25), inside, below));
 }
 
 }  // namespace weakly::inline v0::simd
