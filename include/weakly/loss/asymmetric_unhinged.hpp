@@ -32,11 +32,13 @@ struct asymmetric_unhinged_formula {
     using T = typename math::detail::number_of<V>::type;
     const V gap = math::constant<V>(a - 1), exponent = math::constant<V>(q);
     if (static_cast<T>(a - 1) < std::numeric_limits<T>::min()) {
-      // q(label)^(q - 1) may be large where q(label) is small; with the probabilities it multiplies it never is.
-      const V least = V(std::numeric_limits<T>::min());
-      const V base = log(select(row.q < least, least, row.q));
-      const V scale = select(row.q == V(0), V(0), row.p * exp(base * (exponent - V(1))));
-      return {exp(log(row.q) * exponent) * math::constant<V>(1 / q), scale, V(0), -scale * row.q};
+      // q(label)^(q - 1) may be large where q(label) is small; with the probabilities it multiplies it never is. Below
+      // what exponentials of single classes can say, q(label) counts as zero.
+      const auto certain = row.q <= row.classes * V(4 * std::numeric_limits<T>::min());
+      const V log_others = log(select(certain, V(1), row.q));
+      const V scale = select(certain, V(0), row.p * exp(log_others * (exponent - V(1))));
+      const V value = select(certain, V(0), exp(log_others * exponent) * math::constant<V>(1 / q));
+      return {value, scale, V(0), -scale * row.q};
     }
     // ((a - p)^q - (a - 1)^q) / q without the difference.
     const V log_base = log(gap + row.q);
