@@ -119,6 +119,9 @@ class loss_labels {
     return !usual || !weights_.empty() || !class_weights_.empty();
   }
 
+  /// Whether the label of a row is the one that leaves rows out.
+  bool ignored(index_t row) const { return ignores_ && at(row) == ignored_; }
+
   /// The label of a row as it is stored; one beyond the range of index_t as a negative number.
   std::int64_t at(index_t row) const {
     index_t label;
