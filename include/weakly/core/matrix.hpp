@@ -33,11 +33,15 @@ class matrix {
   T& operator()(index_t i, index_t j) { return data_[static_cast<std::size_t>(i * columns_ + j)]; }
   const T& operator()(index_t i, index_t j) const { return data_[static_cast<std::size_t>(i * columns_ + j)]; }
 
-  std::span<T> row(index_t i) { return {data() + i * columns_, static_cast<std::size_t>(columns_)}; }
-  std::span<const T> row(index_t i) const { return {data() + i * columns_, static_cast<std::size_t>(columns_)}; }
+  std::span<T> row(index_t i) & { return {data() + i * columns_, static_cast<std::size_t>(columns_)}; }
+  std::span<const T> row(index_t i) const& { return {data() + i * columns_, static_cast<std::size_t>(columns_)}; }
   /// All elements, row by row.
-  std::span<T> elements() { return data_; }
-  std::span<const T> elements() const { return data_; }
+  std::span<T> elements() & { return data_; }
+  std::span<const T> elements() const& { return data_; }
+
+  /// Of a matrix about to go: by value, because a view would outlive it.
+  std::vector<T> row(index_t i) && { return {data_.begin() + i * columns_, data_.begin() + (i + 1) * columns_}; }
+  std::vector<T> elements() && { return std::move(data_); }
 
   friend bool operator==(const matrix&, const matrix&) = default;
 
