@@ -313,7 +313,7 @@ TEST_CASE("confident_joint refuses shapes that disagree and thresholds that are 
   const std::vector<float> p(12, 0.5f);
   const std::vector<int> y(5);
   cases::refuses<weakly::shape_error>([&] { weakly::confident_joint(y, weakly::view(p.data(), 6, 2)); },
-                                      {"prob", "(6 x 2)", "axis 0", "5"});
+                                      {"confident_joint: prob", "(6 x 2)", "axis 0", "5"});
   cases::refuses<weakly::option_error>([&] { weakly::confident_joint(y, weakly::view(p.data(), 5, 0)); }, {"k = 0"});
   weakly::confident_joint_estimator joint(std::vector<double>(3, 0.5));
   cases::refuses<weakly::shape_error>([&] { joint.add(y, weakly::view(p.data(), 4, 3)); },

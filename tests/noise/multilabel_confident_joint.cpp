@@ -8,6 +8,7 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <limits>
@@ -259,4 +260,43 @@ TEST_CASE("the multi-label joint refuses shapes that disagree, labels that are n
   CHECK_THROWS_AS(joint.add(y, p), weakly::label_error);
   CHECK(joint.finish().rows == 0);
   CHECK_THROWS_AS(joint.merge(weakly::multilabel_joint_estimator(matrix<double>(3, 2, 0.5))), weakly::shape_error);
+}
+
+TEST_CASE("multilabel_joint_estimator refuses counts made by other thresholds or another rule, and stays as it was") {
+  const std::vector<int> label = {1, 0, 0, 1};
+  const std::vector<double> prob = {0.75, 0.25, 0.25, 0.75};
+  const auto y = weakly::view(label.data(), 2, 2);
+  const auto p = weakly::view(prob.data(), 2, 2);
+  weakly::multilabel_joint_estimator joint(matrix<double>(2, 2, 0.5));
+  joint.add(y, p);
+  const std::vector<std::int64_t> before(joint.state().begin(), joint.state().end());
+  weakly::multilabel_joint_estimator other(matrix<double>(2, 2, 0.25));
+  weakly::multilabel_joint_estimator by_cleanlab(matrix<double>(2, 2, 0.5),
+                                                 {.compat = weakly::compatibility::cleanlab});
+  other.add(y, p);
+  by_cleanlab.add(y, p);
+  CHECK_THROWS_WITH_AS(joint.merge(other), doctest::Contains("different thresholds"), weakly::option_error);
+  CHECK_THROWS_WITH_AS(joint.merge(by_cleanlab), doctest::Contains("rules"), weakly::option_error);
+  CHECK(std::ranges::equal(joint.state(), before));
+}
+
+TEST_CASE("multi-label estimators merged with themselves hold everything twice") {
+  const std::vector<int> label = {1, 0, 0, 1, 1, 1};
+  const std::vector<double> prob = {0.75, 0.25, 0.25, 0.75, std::nan(""), 0.5};
+  const auto y = weakly::view(label.data(), 3, 2);
+  const auto p = weakly::view(prob.data(), 3, 2);
+  weakly::multilabel_threshold_estimator thresholds(2), twice_thresholds(2);
+  thresholds.add(y, p);
+  thresholds.merge(thresholds);
+  for (int i = 0; i < 2; ++i) twice_thresholds.add(y, p);
+  CHECK(std::ranges::equal(thresholds.state(), twice_thresholds.state()));
+  CHECK(thresholds.rejected().count == 2);
+  CHECK(thresholds.rejected().first_bad_row == 2);
+
+  weakly::multilabel_joint_estimator joint(matrix<double>(2, 2, 0.5)), twice(matrix<double>(2, 2, 0.5));
+  joint.add(y, p);
+  joint.merge(joint);
+  for (int i = 0; i < 2; ++i) twice.add(y, p);
+  CHECK(std::ranges::equal(joint.state(), twice.state()));
+  CHECK(joint.finish().rows == 6);
 }

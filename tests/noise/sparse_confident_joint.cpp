@@ -275,6 +275,37 @@ TEST_CASE("the sparse joint refuses lists that are none, and adds nothing of the
   CHECK_THROWS_AS(weakly::calibrate_sparse_joint(cells{}, std::vector<std::int64_t>{-1}), weakly::value_error);
 }
 
+TEST_CASE("sparse_joint_estimator refuses counts made by other thresholds, and stays as it was") {
+  const std::vector<int> label = {0, 1}, begin = {0, 1, 2}, classes = {1, 1};
+  const std::vector<double> prob = {0.75, 0.75};
+  weakly::sparse_joint_estimator joint(std::vector<double>{0.5, 0.5}), other(std::vector<double>{0.5, 0.25});
+  joint.add(label, begin, classes, prob);
+  other.add(label, begin, classes, prob);
+  const auto before = joint.finish();
+  CHECK_THROWS_WITH_AS(joint.merge(other), doctest::Contains("different thresholds"), weakly::option_error);
+  CHECK(joint.finish() == before);
+  CHECK(joint.label_counts() == std::vector<std::int64_t>{1, 1});
+}
+
+TEST_CASE("sparse estimators merged with themselves hold everything twice") {
+  const std::vector<int> label = {0, 1, 1}, begin = {0, 1, 2, 3}, classes = {1, 1, 0};
+  const std::vector<double> prob = {0.75, 0.75, 0.75};
+  weakly::sparse_threshold_estimator thresholds(2), twice_thresholds(2);
+  thresholds.add(label, begin, classes, prob);
+  thresholds.merge(thresholds);
+  weakly::sparse_joint_estimator joint(std::vector<double>{0.5, 0.5}), twice(std::vector<double>{0.5, 0.5});
+  joint.add(label, begin, classes, prob);
+  joint.merge(joint);
+  for (int i = 0; i < 2; ++i) {
+    twice_thresholds.add(label, begin, classes, prob);
+    twice.add(label, begin, classes, prob);
+  }
+  CHECK(std::ranges::equal(thresholds.state(), twice_thresholds.state()));
+  CHECK(joint.finish() == twice.finish());
+  CHECK(joint.label_counts() == std::vector<std::int64_t>{2, 4});
+  CHECK(joint.off_diagonal_issues() == twice.off_diagonal_issues());
+}
+
 TEST_CASE("a class repeated far apart in a long list is found, and long lists without one are not blamed") {
   std::vector<int> classes;
   for (int c = 0; c < 9000; ++c) classes.push_back((c * 7919) % 20011);  // distinct, in no order

@@ -116,9 +116,11 @@ class class_threshold_estimator {
   std::span<const std::int64_t> label_counts() const { return {part(0), static_cast<std::size_t>(classes_)}; }
 
   /// Rows left out, and the first of them, counted from the first row ever added (or merged, in the order of merging).
+  /// Not part of `state`: the first of several is no sum, so a reduction over `state` leaves each process its own.
   status rejected() const { return rejected_; }
 
   /// The numbers that merging adds: k row counts, then the k whole, high, middle and low parts of the sums.
+  /// What `rejected` gives is not among them.
   /// Up to 2^18 such buffers may be added elementwise (an integer all-reduce) before `normalise` is called.
   std::span<std::int64_t> state() { return state_; }
   std::span<const std::int64_t> state() const { return state_; }

@@ -81,8 +81,7 @@ class confident_joint_estimator {
     if (other.bounds_.of_double != bounds_.of_double || other.options_.compat != options_.compat)
       detail::fail<option_error>(
           "confident_joint_estimator::merge: the two count by different thresholds or rules, so their counts do not "
-          "add; "
-          "make both with the same thresholds and options");
+          "add; make both with the same thresholds and options");
     for (std::size_t i = 0; i < state_.size(); ++i) state_[i] += other.state_[i];
   }
 
@@ -147,6 +146,7 @@ struct confident_joint_result {
 template <executor Exec, label_vector Labels, real_matrix Prob>
 confident_joint_result confident_joint(Exec&& ex, const Labels& labels, const Prob& prob,
                                        confident_joint_options options = {}) {
+  detail::require_extent("confident_joint: prob", view(prob), 0, view(labels).extent(0));
   class_threshold_estimator exact(view(prob).extent(1));
   exact.add(ex, labels, prob);
   std::vector<double> thresholds =

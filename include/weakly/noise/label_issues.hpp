@@ -62,8 +62,7 @@ class label_issue_estimator {
  public:
   /// joint       of all the rows that will be added (confident_joint.hpp)
   /// calibrated  k x k   counts to prune by, normally calibrate_joint of joint.counts; the whole-set filters ignore it
-  /// to_remove   k       how many rows of each given class to prune instead of as many as estimated; empty: as
-  /// estimated.
+  /// to_remove   k       how many rows of each given class to prune; empty: as many as estimated.
   ///                     Only for prune_by_noise_rate, prune_by_class and both.
   /// Throws shape_error, option_error, value_error (see prune_counts.hpp).
   template <detail::count_matrix Joint>

@@ -51,8 +51,7 @@ exact_row<T> exact_row_of(const matrix_view<const T>& p, index_t i) {
 }
 
 /// The row with its classes' thresholds subtracted: ( p(c) - t(c) + max t ) / sum. A class without rows has no
-/// threshold
-/// (+infinity) and takes part with p(c), as if its threshold were the largest.
+/// threshold (+infinity) and takes part with p(c), as if its threshold were the largest.
 template <class T>
 struct adjusted_row {
   using number = double;
@@ -198,7 +197,7 @@ struct threshold_shift {
   bool fits = true;
 
   template <class T>
-  static threshold_shift of(std::span<const double> threshold, compatibility compat) {
+  static threshold_shift of(std::span<const double> threshold) {
     threshold_shift s;
     for (const double t : threshold) {
       if (t < std::numeric_limits<double>::infinity()) s.greatest = std::max(s.greatest, t);
@@ -206,7 +205,6 @@ struct threshold_shift {
                                                  : double(static_cast<arithmetic_t<T>>(t)) == t;
       s.fits = s.fits && t < 2 && exact;
     }
-    (void)compat;
     return s;
   }
 };
@@ -278,7 +276,7 @@ void label_quality(Exec&& ex, const Labels& labels, const Prob& prob, std::span<
         "label_quality: confidence_weighted_entropy is not defined for adjusted probabilities; pass no thresholds, or "
         "score by self_confidence or normalized_margin");
   detail::require_labels("label_quality", y, k);
-  const auto shift = detail::threshold_shift::of<T>(thresholds, options.compat);
+  const auto shift = detail::threshold_shift::of<T>(thresholds);
   // The usual score of short rows would take less time than calls and choices a row.
   const bool plain_margin =
       options.score == quality_score::normalized_margin && thresholds.empty() && options.compat == compatibility::none;

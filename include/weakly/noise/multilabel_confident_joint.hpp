@@ -208,11 +208,15 @@ class multilabel_joint_estimator {
     add(seq, labels, prob);
   }
 
-  /// Adds what `other`, made with the same thresholds and options, has counted. Throws shape_error when k differs.
-  /// O(k).
+  /// Adds what `other`, made with the same thresholds and options, has counted. Throws shape_error when k, option_error
+  /// when thresholds or options differ, before anything is added. O(k).
   void merge(const multilabel_joint_estimator& other) {
     if (other.classes() != classes())
       detail::fail<shape_error>("multilabel_joint_estimator::merge: ", classes(), " and ", other.classes(), " classes");
+    if (other.thresholds_ != thresholds_ || other.options_.compat != options_.compat)
+      detail::fail<option_error>(
+          "multilabel_joint_estimator::merge: the two count by different thresholds or rules, so their counts do not "
+          "add; make both with the same thresholds and options");
     status bad = other.rejected_;
     if (!bad.ok()) bad.first_bad_row += rows();
     rejected_.merge(bad);

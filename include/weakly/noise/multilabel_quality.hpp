@@ -126,7 +126,7 @@ double binary_quality(T stored, index_t label, index_t c, std::span<const double
   const matrix_view<const B> pair(row.value, {1, 2});
   if (thresholds.empty()) return quality_of<B>(pair, 0, label, {}, {}, options);
   const std::span<const double> t = thresholds.subspan(static_cast<std::size_t>(2 * c), 2);
-  return quality_of<B>(pair, 0, label, t, threshold_shift::of<B>(t, options.compat), options);
+  return quality_of<B>(pair, 0, label, t, threshold_shift::of<B>(t), options);
 }
 
 template <class Exec, class Label, class T>

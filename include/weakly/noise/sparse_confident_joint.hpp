@@ -177,10 +177,15 @@ class sparse_joint_estimator {
     add(seq, labels, row_begin, class_index, prob);
   }
 
-  /// Adds what `other`, made with the same thresholds, has counted. Throws shape_error when k differs.
+  /// Adds what `other`, made with the same thresholds, has counted. Throws shape_error when k, option_error when
+  /// thresholds differ, before anything is added.
   void merge(const sparse_joint_estimator& other) {
     if (other.classes() != classes())
       detail::fail<shape_error>("sparse_joint_estimator::merge: ", classes(), " and ", other.classes(), " classes");
+    if (other.bounds_.of_double != bounds_.of_double)
+      detail::fail<option_error>(
+          "sparse_joint_estimator::merge: the two count by different thresholds, so their counts do not add; make both "
+          "with the same thresholds");
     for (std::size_t c = 0; c < diagonal_.size(); ++c) {
       diagonal_[c] += other.diagonal_[c];
       not_counted_[c] += other.not_counted_[c];
