@@ -20,9 +20,9 @@ namespace npy {
 /// An .npy array of rank 0 to 2 that is read row by row and never loaded whole.
 ///
 /// Versions 1 to 3; float16/32/64, bool and integers of 8 to 64 bits; either byte order; C or Fortran order. A vector
-/// is a matrix of one column. Opening reads the header and compares the size of the file with it: every failure is an
-/// npy_error whose one line names the file, what was found and what to do. Memory: at most 1 MiB, whatever the file.
-/// One reader per thread: reading uses a buffer of the object.
+/// is a matrix of one column. Opening reads the header and compares the size of the file with it, which must hold this
+/// array and nothing after it: every failure is an npy_error whose one line names the file, what was found and what to
+/// do. Memory: at most 1 MiB, whatever the file. One reader per thread: reading uses a buffer of the object.
 class npy_file {
  public:
   explicit npy_file(const std::string& path) : npy_file(std::make_unique<file_source>(path)) {}
@@ -131,7 +131,7 @@ class npy_file {
 
   template <class Stored>
   [[noreturn]] void refuse(std::int64_t row, std::int64_t col, Stored value) const {
-    detail::fail(name(), "row " + std::to_string(row) +
+    detail::fail(name(), "row " + std::to_string(row) + " (from 0)" +
                              (cols() > 1 ? ", column " + std::to_string(col) : std::string()) + ": " +
                              detail::refusal(value));
   }

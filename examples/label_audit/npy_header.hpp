@@ -352,6 +352,10 @@ inline header read_header(const byte_source& source) {
     detail::fail(name, "is truncated: " + std::string(traits(h.type).name) + " of shape " + h.shape_text() + " needs " +
                            std::to_string(h.data_bytes()) + " bytes after the header, the file has " +
                            std::to_string(source.size() - h.data_offset) + "; copy or save it again");
+  // numpy ignores what follows; here it is more likely a file that was appended to than one that is meant.
+  if (const std::int64_t more = source.size() - h.data_offset - h.data_bytes(); more > 0)
+    detail::fail(name, "has " + std::to_string(more) + " bytes after its " + std::string(traits(h.type).name) +
+                           " of shape " + h.shape_text() + "; save one array in the file");
   return h;
 }
 

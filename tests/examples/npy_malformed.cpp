@@ -46,6 +46,13 @@ TEST_CASE("every file cut short is refused with both byte counts") {
   }
 }
 
+TEST_CASE("bytes after the elements are refused with their number") {
+  const std::string whole = file_bytes("<f8", "(2, 3)", std::string(48, 'x'));
+  CHECK(open_refusal(whole).empty());
+  check_refused(whole + '\0', "has 1 bytes after its float64 of shape (2, 3)");
+  check_refused(whole + whole, "has " + std::to_string(whole.size()) + " bytes after");
+}
+
 TEST_CASE("files of other formats are refused by name") {
   check_refused("PK\x03\x04 and so on", "an .npz archive (or another zip); save the array alone");
   check_refused("PK\x05\x06"s + std::string(18, '\0'), "an empty .npz archive");
