@@ -28,6 +28,10 @@ weakly_setup() {
   done
 
   if ! command -v apt-get >/dev/null || ! command -v dpkg >/dev/null; then
+    if [ -n "${WEAKLY_LIST_PACKAGES:-}" ]; then
+      echo "weakly: no apt here, so nothing would be installed. Debian's names of what is needed: ${tools[*]} ${packages[*]}"
+      exit 0
+    fi
     for word in "${tools[@]}"; do
       if ! command -v "$word" >/dev/null; then
         echo "weakly: $word is missing. Needed: CMake 3.25, Ninja, g++ 12 or clang 16, and for $*: Eigen, xsimd, xtensor," \
@@ -35,6 +39,7 @@ weakly_setup() {
         exit 1
       fi
     done
+    weakly_check_versions "$@"
     return
   fi
 
@@ -68,12 +73,43 @@ weakly_setup() {
     "${apt[@]}" -qq install -y --no-install-recommends "${available[@]}"
   fi
 
-  local version
+  weakly_check_versions "$@"
+}
+
+# Says which tool is too old, where a later error would not: CMake, and the compilers among the words.
+weakly_check_versions() {
+  local version word
   version=$(cmake --version | sed -n '1s/[^0-9]*//p')
   if ! printf '3.25\n%s\n' "$version" | sort -VC; then
     echo "weakly: CMake 3.25 or newer is needed, this is $version: see https://cmake.org/download" >&2
     exit 1
   fi
+  for word in "$@"; do
+    case $word in
+      gcc)
+        version=$(g++ -dumpversion)
+        if [ "${version%%.*}" -lt 12 ]; then
+          echo "weakly: g++ 12 or newer is needed, this is $version: install one, and put it before this one on PATH" >&2
+          exit 1
+        fi
+        ;;
+      clang)
+        if version=$(weakly_clang_version) && [ "$version" -lt 16 ]; then
+          echo "weakly: clang 16 or newer is needed, this is $version: install clang-16" >&2
+          exit 1
+        fi
+        ;;
+    esac
+  done
+}
+
+# The major version of the newest clang++ here.
+weakly_clang_version() {
+  local version
+  for version in 21 20 19 18 17 16; do
+    if command -v clang++-$version >/dev/null; then echo $version && return; fi
+  done
+  clang++ -dumpversion 2>/dev/null | cut -d. -f1 | grep .
 }
 
 # The clang that cmake/clang.cmake will find, or the one to install, with its sanitizer and OpenMP runtimes.

@@ -8,7 +8,9 @@ caller=$PWD
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . cmake/setup.sh
 
-if [ "${1:-}" = --list-packages ]; then WEAKLY_LIST_PACKAGES=1; fi
+for argument in "$@"; do
+  if [ "$argument" = --list-packages ]; then WEAKLY_LIST_PACKAGES=1; fi
+done
 weakly_setup gcc examples
 weakly_use_ccache "$PWD"
 
