@@ -145,7 +145,8 @@ TEST_CASE("a public header without its test or its page is found") {
                {"tests/core/view.cpp", ""},
                {"tests/noise/joint.cpp", ""},
                {"tests/check/labels.cpp", ""},
-               {"docs/algorithms/joint.md", ""}});
+               {"docs/algorithms/joint.md", ""},
+               {"docs/algorithms/labels.md", ""}});
   CHECK(structure::mirror_faults(root).empty());
 
   std::filesystem::remove(root / "tests/core/view.cpp");

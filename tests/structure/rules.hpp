@@ -250,7 +250,7 @@ inline faults mirror_faults(const std::filesystem::path& repository) {
     const auto test = repository / "tests" / folder / (path.stem().string() + ".cpp");
     if (!std::filesystem::exists(test)) found.push_back(header + " has no test of its name");
     const auto page = repository / "docs" / "algorithms" / (path.stem().string() + ".md");
-    if (contains(algorithm_folders, folder) && folder != "check" && !std::filesystem::exists(page))
+    if (contains(algorithm_folders, folder) && !std::filesystem::exists(page))
       found.push_back(header + " has no page in docs/algorithms");
   }
   return found;
