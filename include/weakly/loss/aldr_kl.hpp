@@ -80,24 +80,37 @@ class aldr_kl_rows {
   void short_rows(index_t first, index_t last, status& bad) const {
     constexpr index_t lanes = aldr_lanes<T>::lanes;
     const index_t k = scores.classes();
-    aldr_lanes<T> some(scores, problem);
-    index_t label[std::size_t(lanes)];
-    T weight[std::size_t(lanes)], out[std::size_t(lanes * aldr_lanes<T>::longest_row)];
-    for (index_t start = first; start < last; start += lanes) {
-      const index_t rows = std::min(lanes, last - start);
+    aldr_lanes<T> some[2] = {{scores, problem}, {scores, problem}};
+    index_t label[std::size_t(2 * lanes)];
+    T weight[std::size_t(2 * lanes)], out[std::size_t(lanes * aldr_lanes<T>::longest_row)];
+    for (index_t start = first; start < last; start += 2 * lanes) {
+      const index_t rows = std::min(2 * lanes, last - start);
+      const int count = rows > lanes ? 2 : 1;
       labels.template fetch<T>(start, rows, k, label, weight, bad);
-      some.solve(start, rows, label);
-      for (index_t r = 0; r < rows; ++r) {
-        some.value[r] = weight[r] == T(0) ? T(0) : weight[r] * some.value[r];
-        if (weight[r] == T(0)) some.lambda[r] = static_cast<T>(problem.lambda0);
+      for (int s = 0; s < count; ++s)
+        some[s].begin(start + s * lanes, std::min(lanes, rows - s * lanes), label + s * lanes);
+      for (bool runs = true; runs;) {
+        runs = some[0].round();
+        if (count == 2) runs |= some[1].round();
       }
-      if (!loss.empty()) loss.put_rows(start, rows, some.value);
-      if (!lambda.empty()) lambda.put_rows(start, rows, some.lambda);
-      if (grad.empty()) continue;
-      T* const to = grad.rows(start);
-      some.gradient(rows, weight, to == nullptr ? out : to);
-      if (to == nullptr) grad.put_rows(start, rows, out);
+      for (int s = 0; s < count; ++s) {
+        some[s].finish();
+        put(some[s], start + s * lanes, std::min(lanes, rows - s * lanes), weight + s * lanes, out);
+      }
     }
+  }
+
+  void put(aldr_lanes<T>& some, index_t start, index_t rows, const T* weight, T* out) const {
+    for (index_t r = 0; r < rows; ++r) {
+      some.value[r] = weight[r] == T(0) ? T(0) : weight[r] * some.value[r];
+      if (weight[r] == T(0)) some.lambda[r] = static_cast<T>(problem.lambda0);
+    }
+    if (!loss.empty()) loss.put_rows(start, rows, some.value);
+    if (!lambda.empty()) lambda.put_rows(start, rows, some.lambda);
+    if (grad.empty()) return;
+    T* const to = grad.rows(start);
+    some.gradient(rows, weight, to == nullptr ? out : to);
+    if (to == nullptr) grad.put_rows(start, rows, out);
   }
 
   void long_rows(index_t first, index_t last, bool unique, bool plain, status& bad) const {
@@ -137,14 +150,14 @@ class aldr_kl_rows {
     const double tolerance = 4 * double(std::numeric_limits<T>::epsilon());
     const double weight = problem.weight(), least = problem.least();
     const auto evaluate = [&](double u) { return row.at(u); };
-    double low = least, high = 1;
+    double low = least, high = 1, start = (least + 1) / 2;
     if (!unique) {
       aldr_point points[aldr_grid];
       row.at_grid(least, points);
-      if (!isolates_root(points, weight, least, low, high))
+      if (!isolate_root(points, evaluate, weight, least, low, high, start))
         return search_roots(evaluate, weight, least, 1, maximum == aldr_maximum::upper, tolerance);
     }
-    return refine_root(evaluate, weight, low, high, low + (high - low) / 2, tolerance);
+    return refine_root(evaluate, weight, low, high, start, tolerance);
   }
 };
 

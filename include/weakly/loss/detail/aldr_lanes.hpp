@@ -10,10 +10,47 @@
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
+#include <cstdint>
 #include <limits>
 #include <type_traits>
 
 namespace weakly::inline v0::detail {
+
+/// Turns batch::size batches that are rows into as many that are columns, and back.
+template <class T>
+class lane_transpose {
+  using batch = simd::batch<T>;
+  static constexpr int size = int(batch::size);
+  static constexpr int stages = size == 2 ? 1 : size == 4 ? 2 : size == 8 ? 3 : 4;
+
+ public:
+  WEAKLY_INLINE void operator()(batch (&x)[std::size_t(size)]) const {
+    simd::unroll<stages>([&](auto stage) {
+      constexpr int step = 1 << int(stage);
+      const simd::lane_order<T> other = order(step);
+      const simd::mask<T> lower = keeps(step);
+      simd::unroll<size>([&](auto i) {
+        if constexpr ((int(i) & step) == 0) {
+          const batch a = x[i], b = x[i + step];
+          x[i] = simd::select(lower, a, simd::permute(b, other));
+          x[i + step] = simd::select(lower, simd::permute(a, other), b);
+        }
+      });
+    });
+  }
+
+ private:
+  WEAKLY_INLINE static simd::lane_order<T> order(int step) {
+    std::int32_t source[std::size_t(size)];
+    for (int i = 0; i < size; ++i) source[i] = i ^ step;
+    return simd::lane_order<T>(source);
+  }
+  WEAKLY_INLINE static simd::mask<T> keeps(int step) {
+    T lane[std::size_t(size)];
+    for (int i = 0; i < size; ++i) lane[i] = (i & step) == 0 ? T(1) : T(0);
+    return simd::load(static_cast<const T*>(lane)) != batch(T(0));
+  }
+};
 
 /// A batch of short rows of ALDR-KL at once, one a lane, for problems whose root is unique.
 template <class T>
@@ -27,139 +64,75 @@ class aldr_lanes {
   aldr_lanes(const softmax_scores<T>& scores, const aldr_problem& problem)
       : scores_(scores), problem_(problem), exp_(T(1)) {}
 
-  // Of each row, after solve.
+  // Of each row, after finish.
   alignas(64) T value[std::size_t(lanes)];
   alignas(64) T lambda[std::size_t(lanes)];
 
-  /// Rows [first, first + rows), rows <= lanes, each label in [0, k).
-  void solve(index_t first, index_t rows, const index_t* label) {
-    const index_t k = scores_.classes();
+  /// Rows [first, first + rows), 0 < rows <= lanes, each label in [0, k). Then round until it returns false, then
+  /// finish.
+  void begin(index_t first, index_t rows, const index_t* label) {
     std::copy_n(label, rows, label_);
-    std::fill(label_ + rows, label_ + lanes, 0);
+    std::fill(label_ + rows, label_ + lanes, label[rows - 1]);
     load(first, rows);
-
-    const T weight = static_cast<T>(problem_.weight()), least = static_cast<T>(problem_.least());
-    const T tolerance = std::numeric_limits<T>::epsilon();
-    batch u = T(1) - (T(1) - least) / T(2), low = least, high = T(1);
-    auto running = u == u;
-    for (int round = 0; round < 200 && simd::any(running); ++round) {
-      const batch beta = batch(T(1)) / u;
-      exponent_moments<T> m;
-      index_t j = 0;
-      for (; j + 4 <= k; j += 4) add<4>(j, beta, m);
-      for (; j + 2 <= k; j += 2) add<2>(j, beta, m);
-      if (j < k) add<1>(j, beta, m);
-
-      const batch inverse = batch(T(1)) / m.sum;
-      const batch mean = m.first * inverse, square = m.second * inverse;
-      const batch variance = simd::max(square - mean * mean, T(0));
-      const batch cubic = m.third * inverse - T(3) * mean * square + T(2) * mean * mean * mean;
-      const batch kl = simd::max(mean - simd::log(m.sum / T(k)), T(0));
-      const batch phi = batch(T(1)) - u - kl / weight;
-      const auto positive = phi > batch(T(0));
-      low = simd::select(running & positive, u, low);
-      high = simd::select(running & ~positive, u, high);
-      const batch slope = variance * beta / weight - T(1);
-      const batch bend = -(T(3) * variance + cubic) * beta * beta / weight;
-      const batch newton = -phi / slope;
-      const batch factor = simd::min(simd::max(T(1) + newton * bend / (T(2) * slope), T(0.5)), T(2));
-      const batch step = newton / factor;
-      const batch ratio = step / slope;
-      batch next = u + step;
-      const auto inside = (slope < batch(T(0))) & (next >= low) & (next <= high);
-      const batch middle = low + (high - low) * T(0.5);
-      next = simd::select(inside, next, middle);
-      const auto done = (simd::abs(phi) <= tolerance) | (inside & (simd::abs(step) * ratio * ratio <= tolerance)) |
-                        (~inside & (high - low <= batch(T(4) * tolerance)));
-      u = simd::select(running, next, u);
-      running = running & ~done & (phi == phi);
-    }
-    finish(u, k);
+    const T least = static_cast<T>(problem_.least());
+    low_ = least;
+    high_ = T(1);
+    u_ = least + (T(1) - least) / T(2);
+    running_ = top_ == top_;
+    rounds_ = 0;
   }
 
-  /// The gradient of the rows solved, row after row, each times its weight.
-  void gradient(index_t rows, const T* weight, T* out) const {
+  /// One step of every row that is not done. Two batches of rows that take turns do not wait for each other's last
+  /// operation.
+  bool round() {
+    if (!simd::any(running_) || rounds_++ == 200) return false;
     const index_t k = scores_.classes();
-    for (index_t r = 0; r < rows; ++r) {
-      const T scale = scale_[r] * weight[r];
-      T* const to = out + r * k;
-      if (weight[r] == T(0)) {
-        std::fill_n(to, k, T(0));
-        continue;
-      }
-      for (index_t j = 0; j < k; ++j) to[j] = y_[j * lanes + r] * scale;
-      to[label_[r]] = at_label_[r] * weight[r];
-    }
-  }
-
- private:
-  template <int N>
-  WEAKLY_INLINE void add(index_t j, batch beta, exponent_moments<T>& m) const {
-    batch z[std::size_t(N)], e[std::size_t(N)];
-    simd::unroll<N>([&](auto i) { z[i] = simd::load(y_ + (j + i) * lanes) * beta; });
-    simd::unroll<N>([&](auto i) { e[i] = z[i]; });
-    exp_.template each<N>(e);
-    simd::unroll<N>([&](auto i) { m.add(e[i], z[i]); });
-  }
-
-  // Exponents in units of lambda0, column by column.
-  void load(index_t first, index_t rows) {
-    const index_t k = scores_.classes();
-    alignas(64) T shared[std::size_t(lanes)] = {}, origin[std::size_t(lanes)] = {};
-    const T* const x = scores_.logits.rows(first, rows, input_);
-    for (index_t r = 0; r < lanes; ++r) {
-      if (r >= rows) {
-        for (index_t j = 0; j < k; ++j) y_[j * lanes + r] = 0;
-        continue;
-      }
-      const T* const from = x + r * k;
-      origin[r] = from[label_[r]];
-      if (!scores_.margin_by_column()) shared[r] = scores_.shared_margin(label_[r]);
-      for (index_t j = 0; j < k; ++j) y_[j * lanes + r] = from[j];
-    }
-    const batch o = simd::load(static_cast<const T*>(origin)), s = simd::load(static_cast<const T*>(shared));
-    for (index_t j = 0; j < k; ++j) simd::store(y_ + j * lanes, (simd::load(y_ + j * lanes) - o) + s);
-    for (index_t r = 0; r < rows; ++r) {
-      if (scores_.margin_by_column()) {
-        T margins[std::size_t(longest_row)];
-        const T* const c = scores_.column_margins(first + r, label_[r], 0, k, margins);
-        for (index_t j = 0; j < k; ++j) y_[j * lanes + r] += c[j];
-      }
-      y_[label_[r] * lanes + r] = (origin[r] - origin[r]) + scores_.label_margin(first + r, label_[r]);
-    }
-    batch top = -std::numeric_limits<T>::infinity(), sum = T(0);
-    for (index_t j = 0; j < k; ++j) {
-      top = simd::max(simd::load(y_ + j * lanes), top);
-      sum += simd::load(y_ + j * lanes);
-    }
-    const auto bad = (sum != sum) | (top == batch(std::numeric_limits<T>::infinity()));
-    top_ = simd::select(bad, std::numeric_limits<T>::quiet_NaN(), top);
-    const batch scale = static_cast<T>(1 / problem_.lambda0), lowest = T(aldr_lowest);
-    for (index_t j = 0; j < k; ++j)
-      simd::store(y_ + j * lanes, simd::max(lowest, (simd::load(y_ + j * lanes) - top_) * scale));
-  }
-
-  void finish(batch u, index_t k) {
+    const T tolerance = 4 * std::numeric_limits<T>::epsilon();
+    const batch share = static_cast<T>(1 / problem_.weight());
+    const simd::scaled_exp<T> exp = exp_;
+    const batch u = u_;
     const batch beta = batch(T(1)) / u;
+    exponent_moments<T> m;
     index_t j = 0;
-    const auto keep = [&](auto n) {
-      batch e[std::size_t(n)];
-      simd::unroll<int(n)>([&](auto i) { e[i] = simd::load(y_ + (j + i) * lanes) * beta; });
-      exp_.template each<int(n)>(e);
-      simd::unroll<int(n)>([&](auto i) { simd::store(y_ + (j + i) * lanes, e[i]); });
-    };
-    for (; j + 4 <= k; j += 4) keep(std::integral_constant<index_t, 4>{});
-    for (; j < k; ++j) keep(std::integral_constant<index_t, 1>{});
+    for (; j + 4 <= k; j += 4) add<4>(exp, j, beta, m);
+    for (; j + 2 <= k; j += 2) add<2>(exp, j, beta, m);
+    if (j < k) add<1>(exp, j, beta, m);
 
-    alignas(64) T own[std::size_t(lanes)];
-    for (index_t r = 0; r < lanes; ++r) {
-      T& e = y_[label_[r] * lanes + r];
-      own[r] = e;
-      e = 0;
-    }
-    batch others = T(0);
-    for (j = 0; j < k; ++j) others += simd::load(y_ + j * lanes);
-    const batch sum = others + simd::load(static_cast<const T*>(own)), inverse = batch(T(1)) / sum;
+    const batch inverse = batch(T(1)) / m.sum;
+    const batch mean = m.first * inverse, square = m.second * inverse;
+    const batch variance = simd::max(square - mean * mean, T(0));
+    const batch cubic = m.third * inverse - T(3) * mean * square + T(2) * mean * mean * mean;
+    const batch kl = simd::max(mean - simd::log(m.sum * T(1 / double(k))), T(0));
+    const batch phi = batch(T(1)) - u - kl * share;
+    const auto positive = phi > batch(T(0));
+    const batch low = simd::select(running_ & positive, u, low_), high = simd::select(running_ & ~positive, u, high_);
+    low_ = low;
+    high_ = high;
+    // Halley's step, held between a half and twice Newton's.
+    const batch slope = variance * beta * share - T(1), bend = -(T(3) * variance + cubic) * (beta * beta * share);
+    const batch steepness = slope * slope;
+    const batch divisor = simd::min(simd::max(steepness - T(0.5) * phi * bend, T(0.5) * steepness), T(2) * steepness);
+    const batch step = -(phi * slope) / divisor;
+    const batch next = u + step;
+    const auto inside = (slope < batch(T(0))) & (next >= low) & (next <= high);
+    const auto small = simd::abs(step) * step * step <= tolerance * steepness;
+    const auto done = (simd::abs(phi) <= tolerance) | (inside & small) | (~inside & (high - low <= batch(tolerance)));
+    u_ = simd::select(running_, simd::select(inside, next, low + (high - low) * T(0.5)), u);
+    running_ = running_ & ~done;
+    return simd::any(running_);
+  }
+
+  void finish() {
+    const index_t k = scores_.classes();
+    const batch u = u_;
+    const batch beta = batch(T(1)) / u;
+    const simd::scaled_exp<T> exp = exp_;
+    split_sum sums;
+    index_t j = 0;
+    for (; j + 4 <= k; j += 4) keep<4>(exp, j, beta, sums);
+    for (; j + 2 <= k; j += 2) keep<2>(exp, j, beta, sums);
+    if (j < k) keep<1>(exp, j, beta, sums);
+    const batch others = sums.others, sum = others + sums.own, inverse = batch(T(1)) / sum;
     const batch excess = simd::log(sum / T(k)), away = u - T(1);
     const batch half_weight = static_cast<T>(problem_.weight() / 2);
     const T lambda0 = static_cast<T>(problem_.lambda0);
@@ -171,15 +144,126 @@ class aldr_lanes {
     simd::store(at_label_, simd::select(bad, nan, -(others * inverse)));
   }
 
+  /// The gradient of the rows solved, row after row, each times its weight.
+  void gradient(index_t rows, const T* weight, T* out) const {
+    const index_t k = scores_.classes();
+    const lane_transpose<T> transpose;
+    for (index_t j = 0; j < k; j += lanes) {
+      const index_t count = std::min(lanes, k - j);
+      batch x[std::size_t(lanes)];
+      simd::unroll<int(lanes)>([&](auto i) { x[i] = simd::load(y_ + (j + i) * lanes); });
+      transpose(x);
+      simd::unroll<int(lanes)>([&](auto r) {
+        if (r >= rows) return;
+        const batch p = x[r] * (scale_[r] * weight[r]);
+        if (count == lanes)
+          simd::store(out + r * k + j, p);
+        else
+          simd::store_partial(out + r * k + j, count, p);
+      });
+    }
+    for (index_t r = 0; r < rows; ++r) {
+      if (weight[r] == T(0))
+        std::fill_n(out + r * k, k, T(0));  // zero times NaN is not zero
+      else
+        out[r * k + label_[r]] = at_label_[r] * weight[r];
+    }
+  }
+
+ private:
+  struct split_sum {
+    batch others = T(0), own = T(0), column = T(0);
+  };
+
+  // Exponentials in the place of exponents, and their sums with the label's apart.
+  template <int N>
+  WEAKLY_INLINE void keep(const simd::scaled_exp<T>& exp, index_t j, batch beta, split_sum& sums) {
+    batch e[std::size_t(N)];
+    simd::unroll<N>([&](auto i) { e[i] = simd::load(y_ + (j + i) * lanes) * beta; });
+    exp.template each<N>(e);
+    simd::unroll<N>([&](auto i) {
+      const auto is_label = sums.column == at_;
+      simd::store(y_ + (j + i) * lanes, e[i]);
+      sums.others += simd::select(is_label, T(0), e[i]);
+      sums.own = simd::select(is_label, e[i], sums.own);
+      sums.column += T(1);
+    });
+  }
+
+  template <int N>
+  WEAKLY_INLINE void add(const simd::scaled_exp<T>& exp, index_t j, batch beta, exponent_moments<T>& m) const {
+    batch z[std::size_t(N)], e[std::size_t(N)];
+    simd::unroll<N>([&](auto i) { z[i] = simd::load(y_ + (j + i) * lanes) * beta; });
+    simd::unroll<N>([&](auto i) { e[i] = z[i]; });
+    exp.template each<N>(e);
+    simd::unroll<N>([&](auto i) { m.add(e[i], z[i]); });
+  }
+
+  // Exponents in units of lambda0, column by column.
+  void load(index_t first, index_t rows) {
+    const index_t k = scores_.classes();
+    const lane_transpose<T> transpose;
+    const T* const x = scores_.logits.rows(first, rows, input_);
+    T origin[std::size_t(lanes)], shared[std::size_t(lanes)];
+    const T* margins[std::size_t(lanes)] = {};
+    for (index_t r = 0; r < lanes; ++r) {
+      const index_t row = std::min(r, rows - 1);  // lanes left over repeat the last row
+      origin[r] = x[row * k + label_[r]];
+      shared[r] = scores_.margin_by_column() ? T(0) : scores_.shared_margin(label_[r]);
+      if (scores_.margin_by_column())
+        margins[r] = scores_.column_margins(first + row, label_[r], 0, k, margins_ + r * longest_row);
+    }
+    const index_t whole = k / lanes * lanes, left = k - whole;
+    for (index_t j = 0; j < k; j += lanes) {
+      batch row[std::size_t(lanes)];
+      simd::unroll<int(lanes)>([&](auto r) {
+        const T* const from = x + std::min<index_t>(r, rows - 1) * k + j;
+        row[r] = (j < whole ? simd::load(from) : simd::load_partial(from, left)) - origin[r];
+      });
+      if (scores_.margin_by_column())
+        simd::unroll<int(lanes)>([&](auto r) {
+          row[r] += j < whole ? simd::load(margins[r] + j) : simd::load_partial(margins[r] + j, left);
+        });
+      else
+        simd::unroll<int(lanes)>([&](auto r) { row[r] += shared[r]; });
+      transpose(row);
+      simd::unroll<int(lanes)>([&](auto i) { simd::store(y_ + (j + i) * lanes, row[i]); });
+    }
+    if (x != input_)
+      for (index_t j = 0; j < rows * k; j += simd::line_size<T>) simd::prefetch(x + rows * k + j);
+    alignas(64) T own[std::size_t(lanes)], at[std::size_t(lanes)];
+    for (index_t r = 0; r < lanes; ++r) {
+      own[r] = (origin[r] - origin[r]) + scores_.label_margin(first + std::min(r, rows - 1), label_[r]);
+      at[r] = static_cast<T>(label_[r]);
+    }
+    const batch of_label = simd::load(static_cast<const T*>(own));
+    at_ = simd::load(static_cast<const T*>(at));
+    batch top = -std::numeric_limits<T>::infinity(), sum = T(0), column = T(0);
+    for (index_t j = 0; j < k; ++j, column += T(1)) {
+      const batch delta = simd::select(column == at_, of_label, simd::load(y_ + j * lanes));
+      simd::store(y_ + j * lanes, delta);
+      top = simd::max(delta, top);
+      sum += delta;
+    }
+    const auto bad = (sum != sum) | (top == batch(std::numeric_limits<T>::infinity()));
+    top_ = simd::select(bad, std::numeric_limits<T>::quiet_NaN(), top);
+    const batch scale = static_cast<T>(1 / problem_.lambda0), lowest = T(aldr_lowest);
+    for (index_t j = 0; j < k; ++j)
+      simd::store(y_ + j * lanes, simd::max(lowest, (simd::load(y_ + j * lanes) - top_) * scale));
+  }
+
   const softmax_scores<T>& scores_;
   aldr_problem problem_;
   simd::scaled_exp<T> exp_;
-  batch top_;
-  alignas(64) T y_[std::size_t(longest_row * lanes)];
+  batch top_, at_, u_, low_, high_;
+  simd::mask<T> running_;
+  int rounds_ = 0;
+  alignas(64) T y_[std::size_t((longest_row + lanes) * lanes)];
   alignas(64) T scale_[std::size_t(lanes)];
   alignas(64) T at_label_[std::size_t(lanes)];
   index_t label_[std::size_t(lanes)];
   T input_[std::size_t(longest_row * lanes)];
+  T margins_[std::size_t(longest_row * lanes)];
 };
 
 }  // namespace weakly::inline v0::detail

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
+#include <cstdint>
 #include <limits>
 
 // The inner problem of ALDR-KL in units of lambda0, u = lambda / lambda0:
@@ -78,13 +79,13 @@ double refine_root(const Evaluate& evaluate, double weight, double low, double h
   for (int i = 0; i < 200; ++i) {
     const aldr_point p = evaluate(u);
     const double phi = p.phi(u, weight);
-    if (std::isnan(phi) || std::abs(phi) <= tolerance / 4) return u;
+    if (std::isnan(phi) || std::abs(phi) <= tolerance) return u;
     (phi > 0 ? low : high) = u;
     const aldr_step_result s = halley_step(p, u, weight);
     const double next = u + s.step;
     if (next >= low && next <= high) {
       u = next;
-      if (s.rest <= tolerance / 4) return u;
+      if (s.rest <= tolerance) return u;
     } else {
       u = low + (high - low) / 2;
       if (high - low <= tolerance) return u;
@@ -93,34 +94,73 @@ double refine_root(const Evaluate& evaluate, double weight, double low, double h
   return u;
 }
 
-inline constexpr int aldr_grid = 8;
+/// Points that are computed together before a root is looked for, at 1/u = 1, ..., 1/least in equal steps.
+inline constexpr int aldr_grid = 5;
 
-/// Whether aldr_grid points at 1/u = 1, ..., 1/least in equal steps prove that there is one root only, and between
-/// which.
+/// Between two points neighbouring in u, whether phi keeps its sign, falls throughout, or may do anything.
 ///
-/// KL grows with 1/u, which bounds phi over a step by its ends. Where that leaves the sign open, phi' must be negative
-/// throughout: the variance of the exponents y <= 0 grows over 1/u no faster than exp(-mean y), because their third
+/// KL grows with 1/u, which bounds phi by what it is at the ends. Where that leaves the sign open, phi' must be
+/// negative: the variance of the exponents y <= 0 grows over 1/u no faster than exp(-mean y), because their third
 /// central moment is at most (0 - mean) times the second.
-inline bool isolates_root(const aldr_point* points, double weight, double least, double& low, double& high) {
-  const double step = (1 / least - 1) / (aldr_grid - 1);
+enum class aldr_interval : std::uint8_t { root, none, unknown };
+inline aldr_interval classify(const aldr_point& a, double upper, bool a_positive, const aldr_point& b, double lower,
+                              bool b_positive, double weight) {
+  const double beta = 1 / upper, next = 1 / lower, mean = (a.kl + a.excess) / beta;
+  const double growth = next / beta;
+  const bool falls = next * growth * growth * a.variance * std::exp(-mean * (next - beta)) < weight * (1 - 1e-4);
+  if (!a_positive && b_positive) return falls ? aldr_interval::root : aldr_interval::unknown;
+  if (a_positive && !b_positive) return aldr_interval::unknown;
+  const bool keeps = a_positive ? 1 - upper - b.kl / weight > 0 : 1 - lower - a.kl / weight < 0;
+  return falls || keeps ? aldr_interval::none : aldr_interval::unknown;
+}
+
+/// Where phi is zero, from its values and slopes at both ends of an interval over which it falls.
+inline double interpolated_root(const aldr_point& a, double upper, const aldr_point& b, double lower, double weight) {
+  const double phi_a = a.phi(upper, weight), phi_b = b.phi(lower, weight), h = phi_b - phi_a, t = -phi_a / h;
+  const double slope_a = a.variance / (weight * upper) - 1, slope_b = b.variance / (weight * lower) - 1;
+  const double r = 1 - t;
+  const double u =
+      r * r * (1 + 2 * t) * upper + t * r * r * h / slope_a + t * t * (3 - 2 * t) * lower - t * t * r * h / slope_b;
+  return u > lower && u < upper ? u : lower + (upper - lower) / 2;
+}
+
+/// Proves that there is one root only and brackets it, from aldr_grid points and further ones where they leave a doubt.
+/// False where it finds no proof.
+template <class Evaluate>
+bool isolate_root(const aldr_point* points, const Evaluate& evaluate, double weight, double least, double& low,
+                  double& high, double& start) {
+  constexpr int most = 24;
+  aldr_point p[most];
+  double u[most];
+  int count = aldr_grid;
+  for (int i = 0; i < count; ++i) {
+    p[i] = points[i];
+    u[i] = i + 1 == count ? least : 1 / (1 + (1 / least - 1) / (aldr_grid - 1) * i);
+  }
   bool found = false;
-  for (int i = 0; i + 1 < aldr_grid; ++i) {
-    const aldr_point &a = points[i], &b = points[i + 1];
-    const double beta = 1 + step * i, next = beta + step, upper = 1 / beta, lower = 1 / next;
-    const bool above = i > 0 && a.phi(upper, weight) > 0;               // phi <= 0 at 1
-    const bool below = i + 2 == aldr_grid || b.phi(lower, weight) > 0;  // phi >= 0 at least
-    const double mean = (a.kl + a.excess) / beta;
-    const bool falls = next * next * next * (a.variance / (beta * beta)) * std::exp(-mean * step) < weight * (1 - 1e-4);
-    if (!above && below) {
-      if (found || !falls) return false;
-      found = true;
-      low = lower;
-      high = upper;
-    } else if (above && !below) {
-      return false;
-    } else if (!falls && !(above ? 1 - upper - b.kl / weight > 0 : 1 - lower - a.kl / weight < 0)) {
-      return false;
+  for (int i = 0; i + 1 < count;) {
+    const bool a_positive = i > 0 && p[i].phi(u[i], weight) > 0;                   // phi <= 0 at 1
+    const bool b_positive = i + 2 == count || p[i + 1].phi(u[i + 1], weight) > 0;  // phi >= 0 at least
+    const aldr_interval kind = classify(p[i], u[i], a_positive, p[i + 1], u[i + 1], b_positive, weight);
+    if (kind == aldr_interval::unknown) {
+      if (count == most || u[i] - u[i + 1] < 1e-3) return false;
+      for (int m = count; m > i + 1; --m) {
+        p[m] = p[m - 1];
+        u[m] = u[m - 1];
+      }
+      u[i + 1] = 2 / (1 / u[i] + 1 / u[i + 2]);
+      p[i + 1] = evaluate(u[i + 1]);
+      ++count;
+      continue;
     }
+    if (kind == aldr_interval::root) {
+      if (found) return false;
+      found = true;
+      low = u[i + 1];
+      high = u[i];
+      start = interpolated_root(p[i], high, p[i + 1], low, weight);
+    }
+    ++i;
   }
   return found;
 }

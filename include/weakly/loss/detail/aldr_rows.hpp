@@ -42,12 +42,11 @@ class aldr_row {
 
   /// keep  room for the row, or null for computing its exponents again in every pass
   aldr_row(const delta_row<T>& row, double lambda0, T* keep)
-      : row_(row), keep_(keep), divisor_(static_cast<T>(lambda0)) {
+      : row_(row), keep_(keep), unit_(static_cast<T>(std::min(1 / lambda0, double(std::numeric_limits<T>::max())))) {
     double sum = 0;
-    row.read([&](index_t column, index_t count, T* d) {
+    row.read_into(keep_, [&](index_t, index_t count, T* d) {
       top_ = std::max(top_, simd::max(static_cast<const T*>(d), count));
       sum += double(simd::sum(static_cast<const T*>(d), count));
-      if (keep_ != nullptr) std::copy_n(d, count, keep_ + column);
     });
     bad_ = std::isnan(sum) || top_ == std::numeric_limits<T>::infinity();
     if (keep_ != nullptr)
@@ -88,25 +87,40 @@ class aldr_row {
     double sums[aldr_grid][3] = {};
     each([&](index_t, index_t count, const T* y) {
       alignas(64) T e[std::size_t(block)], r[std::size_t(block)], z[std::size_t(block)];
-      const index_t whole = (count + batch::size - 1) / batch::size * batch::size;
+      constexpr index_t four = 4 * batch::size;
+      const index_t whole = (count + four - 1) / four * four;
       std::copy_n(y, count, z);
       std::fill(z + count, z + whole, T(aldr_lowest));
-      for (index_t j = 0; j < whole; j += batch::size) {
-        simd::store(e + j, start(simd::load(z + j)));
-        simd::store(r + j, ratio(simd::load(z + j)));
+      for (index_t j = 0; j < whole; j += four) {
+        batch a[4], b[4];
+        simd::unroll<4>([&](auto i) { a[i] = b[i] = simd::load(z + j + i * batch::size); });
+        start.template each<4>(a);
+        ratio.template each<4>(b);
+        simd::unroll<4>([&](auto i) {
+          simd::store(e + j + i * batch::size, a[i]);
+          simd::store(r + j + i * batch::size, b[i]);
+        });
       }
-      for (int g = 0; g < aldr_grid; ++g) {
-        batch sum = T(0), first = T(0), second = T(0);
+      for (int g = 0; g < aldr_grid; g += 2) {
+        batch sum[2], first[2], second[2];
+        simd::unroll<2>([&](auto i) { sum[i] = first[i] = second[i] = T(0); });
         for (index_t j = 0; j < whole; j += batch::size) {
-          const batch w = simd::load(e + j), x = simd::load(z + j), wx = w * x;
-          sum += w;
-          first += wx;
-          second = simd::fma(wx, x, second);
-          simd::store(e + j, w * simd::load(r + j));
+          const batch x = simd::load(z + j), by = simd::load(r + j);
+          batch w = simd::load(e + j);
+          simd::unroll<2>([&](auto i) {
+            const batch wx = w * x;
+            sum[i] += w;
+            first[i] += wx;
+            second[i] = simd::fma(wx, x, second[i]);
+            w *= by;
+          });
+          simd::store(e + j, w);
         }
-        sums[g][0] += double(simd::reduce_add(sum));
-        sums[g][1] += double(simd::reduce_add(first));
-        sums[g][2] += double(simd::reduce_add(second));
+        for (int i = 0; i < 2 && g + i < aldr_grid; ++i) {
+          sums[g + i][0] += double(simd::reduce_add(sum[i]));
+          sums[g + i][1] += double(simd::reduce_add(first[i]));
+          sums[g + i][2] += double(simd::reduce_add(second[i]));
+        }
       }
     });
     for (int g = 0; g < aldr_grid; ++g) points[g] = point(sums[g][0], sums[g][1], sums[g][2], 0, 1 + step * g);
@@ -152,8 +166,8 @@ class aldr_row {
  private:
   // From delta to exponents in units of lambda0, in place.
   void exponents(index_t count, T* d) const {
-    const batch top = top_, divisor = divisor_, lowest = T(aldr_lowest);
-    map_batches(static_cast<const T*>(d), count, d, [&](batch x) { return simd::max((x - top) / divisor, lowest); });
+    const batch top = top_, unit = unit_, lowest = T(aldr_lowest);
+    map_batches(static_cast<const T*>(d), count, d, [&](batch x) { return simd::max((x - top) * unit, lowest); });
   }
   static void exps(const simd::scaled_exp<T>& exp, index_t count, T* y) {
     index_t j = 0;
@@ -191,7 +205,7 @@ class aldr_row {
 
   const delta_row<T>& row_;
   T* keep_;
-  T divisor_;
+  T unit_;  // 1 / lambda0
   T top_ = -std::numeric_limits<T>::infinity();
   bool bad_ = false;
   T last_ = 1, scale_ = 0, at_label_ = 0;

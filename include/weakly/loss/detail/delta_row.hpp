@@ -52,6 +52,19 @@ class delta_row {
     });
   }
 
+  /// As read; the blocks lie one after the other in `to` where that is not null.
+  template <class F>
+  void read_into(T* to, F f) const {
+    if (to == nullptr) {
+      read(f);
+      return;
+    }
+    row_.read([&](index_t column, const T* x, index_t count) {
+      fill(column, x, count, to + column);
+      f(column, count, to + column);
+    });
+  }
+
   /// f(column, count, g) for consecutive blocks: f finds delta in g and leaves the gradient there.
   template <class F>
   void write(F f) const {
