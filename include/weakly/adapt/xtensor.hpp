@@ -14,6 +14,7 @@
 #include <array>
 #include <cstddef>
 #include <type_traits>
+#include <utility>
 
 namespace weakly::inline v0 {
 

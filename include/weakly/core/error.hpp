@@ -3,6 +3,7 @@
 
 #include <weakly/core/config.hpp>
 
+#include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <stdexcept>

@@ -5,6 +5,8 @@
 #include <weakly/core/error.hpp>
 
 #include <atomic>
+#include <cstddef>
+#include <cstdint>
 #include <span>
 #include <type_traits>
 #include <utility>

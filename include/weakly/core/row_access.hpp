@@ -5,6 +5,7 @@
 #include <weakly/core/half.hpp>
 #include <weakly/core/view.hpp>
 
+#include <cstddef>
 #include <functional>
 #include <type_traits>
 

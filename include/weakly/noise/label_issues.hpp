@@ -11,7 +11,7 @@
 #include <weakly/noise/confident_joint.hpp>
 #include <weakly/noise/detail/bounded_selection.hpp>
 #include <weakly/noise/detail/confident_count.hpp>
-#include <weakly/noise/detail/keep.hpp>
+#include <weakly/noise/detail/disagreement.hpp>
 #include <weakly/noise/detail/margins.hpp>
 #include <weakly/noise/detail/row_reader.hpp>
 #include <weakly/noise/detail/sort_distinct.hpp>
@@ -25,6 +25,7 @@
 #include <iterator>
 #include <limits>
 #include <span>
+#include <type_traits>
 #include <vector>
 
 namespace weakly::inline v0 {
@@ -336,7 +337,7 @@ class label_issue_estimator {
       const auto g = static_cast<std::size_t>(label);
       const auto key = static_cast<double>(row[label]);
       if (by_class_.wants(g, key, row_number))
-        by_class_.put(g, {key, row_number, detail::keeps(p, i, label, options_.compat)});
+        by_class_.put(g, {key, row_number, detail::row_disagrees(p, i, label, options_.compat)});
     }
     if (by_pair_.groups() == 0) return;
     for (index_t group = pairs_begin(label); group < pairs_end(label); ++group) {
@@ -344,7 +345,7 @@ class label_issue_estimator {
       const double key = margin<Number>(row, label, group);
       if (!by_pair_.wants(g, key, row_number)) continue;
       // A class this far above the label settles that the label is not the most probable one, however it is rounded.
-      const bool kept = key < -4 * math::confidence_slack || detail::keeps(p, i, label, options_.compat);
+      const bool kept = key < -4 * math::confidence_slack || detail::row_disagrees(p, i, label, options_.compat);
       if (by_pair_.put(g, {key, row_number, kept})) note_limit(label);
     }
   }
@@ -385,7 +386,7 @@ class label_issue_estimator {
         [&](index_t i) {
           const auto label = static_cast<index_t>(y(i));
           return options_.filter_by == issue_filter::predicted_neq_given
-                     ? detail::keeps(p, i, label, options_.compat)
+                     ? detail::row_disagrees(p, i, label, options_.compat)
                      : detail::count_row(p, i, label, bound, options_.compat).issue;
         },
         [&](index_t i) {

@@ -8,12 +8,13 @@
 #include <weakly/core/math.hpp>
 #include <weakly/core/simd.hpp>
 #include <weakly/core/view.hpp>
-#include <weakly/noise/detail/keep.hpp>
+#include <weakly/noise/detail/disagreement.hpp>
 #include <weakly/noise/detail/numpy_arithmetic.hpp>
 
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
+#include <cstdint>
 #include <limits>
 #include <span>
 #include <type_traits>

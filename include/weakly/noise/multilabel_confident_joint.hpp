@@ -11,7 +11,7 @@
 #include <weakly/noise/confident_guess.hpp>
 #include <weakly/noise/confident_joint.hpp>
 #include <weakly/noise/detail/binary_problem.hpp>
-#include <weakly/noise/detail/keep.hpp>
+#include <weakly/noise/detail/disagreement.hpp>
 #include <weakly/noise/detail/plausible.hpp>
 #include <weakly/noise/detail/threshold_state.hpp>
 

@@ -6,7 +6,7 @@
 #include <weakly/core/simd.hpp>
 #include <weakly/core/view.hpp>
 #include <weakly/noise/confident_guess.hpp>
-#include <weakly/noise/detail/keep.hpp>
+#include <weakly/noise/detail/disagreement.hpp>
 #include <weakly/noise/detail/numpy_arithmetic.hpp>
 #include <weakly/noise/detail/plausible.hpp>
 #include <weakly/noise/detail/row_reader.hpp>
@@ -16,6 +16,7 @@
 #include <cstdint>
 #include <cstring>
 #include <limits>
+#include <type_traits>
 
 namespace weakly::inline v0::detail {
 
@@ -42,7 +43,7 @@ counted_row count_guess(const matrix_view<const T>& prob, index_t i, index_t lab
   const bool above = compat == compatibility::cleanlab
                          ? Number(row[guess]) > Number(row[label]) + Number(math::confidence_slack)
                          : double(row[guess]) > double(row[label]) + math::confidence_slack;
-  return {guess, above || keeps(prob, i, label, compat)};
+  return {guess, above || row_disagrees(prob, i, label, compat)};
 }
 
 /// Rows that confident_count takes at a time when all their comparisons fit a few words of bits.

@@ -61,9 +61,9 @@ bool disagrees_in_place(const A* row, index_t label, index_t k) {
          any_of_row(row + label + 1, k - label - 1, below, [](const auto& p, const auto& limit) { return p > limit; });
 }
 
-/// Whether row i is kept as an issue: `disagrees` in the arithmetic that `compat` asks for, by the fastest way.
+/// Whether row i disagrees with its label: `disagrees` in the arithmetic that `compat` asks for, by the fastest way.
 template <class T>
-bool keeps(const matrix_view<const T>& p, index_t i, index_t label, compatibility compat) {
+bool row_disagrees(const matrix_view<const T>& p, index_t i, index_t label, compatibility compat) {
   const index_t k = p.extent(1);
   const row_reader<T> row = row_of(p, i);
   if constexpr (std::is_same_v<T, arithmetic_t<T>>) {
