@@ -46,20 +46,20 @@ struct multilabel_positive_unlabeled_columns {
     alignas(64) T inverse[std::size_t(column_group)], top[std::size_t(column_group)];
     alignas(64) T log_mean[std::size_t(column_group)], pull[std::size_t(column_group)],
         positive_pull[std::size_t(column_group)];
-    moments m[std::size_t(column_group)];
+    moments m;
     measure(first, columns, m);
     for (index_t c = 0; c < columns; ++c) {
-      const double t = temperature(m[c]);
+      const double t = temperature(m, c);
       column[first + c].temperature = t;
       inverse[c] = T(1 / t);
-      top[c] = T(-softplus(-double(m[c].top) / t));
+      top[c] = T(-softplus(-double(m.top[c]) / t));
     }
     double sum[std::size_t(column_group)] = {}, positive_sum[std::size_t(column_group)] = {};
     add_up(first, columns, inverse, top, sum, positive_sum);
     for (index_t c = 0; c < columns; ++c) {
       multilabel_positive_unlabeled_column& out = column[first + c];
       const double log_phi = double(top[c]) + std::log(sum[c] / double(rows));
-      const double positives = m[c].positives;
+      const double positives = m.positives[c];
       out.balance = std::exp(options.gamma * log_phi);
       out.loss = out.balance * log_phi - (positives > 0 ? positive_sum[c] / positives : 0.0);
       log_mean[c] = T(log_phi);
@@ -70,19 +70,20 @@ struct multilabel_positive_unlabeled_columns {
   }
 
  private:
+  // Of the columns of a group.
   struct moments {
-    double origin = 0;  // the first score: no digits cancel when all are far from zero
-    double sum = 0;
-    double squares = 0;
-    double positives = 0;
-    T top = -std::numeric_limits<T>::infinity();
+    double origin[std::size_t(column_group)] = {};  // the first scores: no digits cancel when all are far from zero
+    double sum[std::size_t(column_group)] = {};
+    double squares[std::size_t(column_group)] = {};
+    double positives[std::size_t(column_group)] = {};
+    T top[std::size_t(column_group)];
   };
 
   static double softplus(double x) { return x > 0 ? x + std::log1p(std::exp(-x)) : std::log1p(std::exp(x)); }
 
-  double temperature(const moments& m) const {
-    const double n = double(rows), mean = m.sum / n;
-    const double deviation = std::sqrt(std::max(m.squares / n - mean * mean, 0.0));
+  double temperature(const moments& m, index_t c) const {
+    const double n = double(rows), mean = m.sum[c] / n;
+    const double deviation = std::sqrt(std::max(m.squares[c] / n - mean * mean, 0.0));
     return std::max(std::min(1.0, options.alpha * deviation), options.min_temperature);
   }
 
@@ -96,16 +97,17 @@ struct multilabel_positive_unlabeled_columns {
     });
   }
 
-  void measure(index_t first, index_t columns, moments* m) const {
+  void measure(index_t first, index_t columns, moments& m) const {
+    std::fill_n(m.top, columns, -std::numeric_limits<T>::infinity());
     tiles(first, columns, [&](const T* x, const T* mark, index_t start, index_t count) {
-      for (index_t c = 0; start == 0 && c < columns; ++c) m[c].origin = double(x[c]);
-      for (index_t r = 0; r < count; ++r)
-        for (index_t c = 0; c < columns; ++c, ++x, ++mark) {
-          const double d = double(*x) - m[c].origin;
-          m[c].sum += d;
-          m[c].squares += d * d;
-          m[c].positives += *mark != T(0) ? 1 : 0;
-          m[c].top = *x > m[c].top ? *x : m[c].top;
+      for (index_t c = 0; start == 0 && c < columns; ++c) m.origin[c] = double(x[c]);
+      for (index_t r = 0; r < count; ++r, x += columns, mark += columns)
+        for (index_t c = 0; c < columns; ++c) {
+          const double d = double(x[c]) - m.origin[c];
+          m.sum[c] += d;
+          m.squares[c] += d * d;
+          m.positives[c] += mark[c] != T(0) ? 1.0 : 0.0;
+          m.top[c] = x[c] > m.top[c] ? x[c] : m.top[c];
         }
     });
   }
@@ -114,14 +116,16 @@ struct multilabel_positive_unlabeled_columns {
     alignas(64) T log_phi[std::size_t(column_tile)], phi[std::size_t(column_tile)];
     tiles(first, columns, [&](const T* x, const T* mark, index_t, index_t count) {
       row_batches(columns, count, [&](index_t e, index_t c, index_t n) {
-        const batch l = -logistic_of(simd::load_partial(x + e, n) * simd::load_partial(inverse + c, n)).softplus_down;
-        simd::store_partial(log_phi + e, n, l);
-        simd::store_partial(phi + e, n, simd::exp_nonpositive(l - simd::load_partial(top + c, n)));
+        const batch l = -logistic_of(load_some(x + e, n) * load_some(inverse + c, n)).softplus_down;
+        store_some(log_phi + e, n, l);
+        store_some(phi + e, n, simd::exp_nonpositive(l - load_some(top + c, n)));
       });
-      for (index_t r = 0, e = 0; r < count; ++r)
-        for (index_t c = 0; c < columns; ++c, ++e) {
+      for (index_t r = 0; r < count; ++r)
+        for (index_t c = 0; c < columns; ++c) {
+          const index_t e = r * columns + c;
+          const double l = double(log_phi[e]);
           sum[c] += double(phi[e]);
-          if (mark[e] != T(0)) positive_sum[c] += double(log_phi[e]);
+          positive_sum[c] += mark[e] != T(0) ? l : 0.0;
         }
     });
   }
@@ -131,11 +135,10 @@ struct multilabel_positive_unlabeled_columns {
     alignas(64) T out[std::size_t(column_tile)];
     tiles(first, columns, [&](const T* x, const T* mark, index_t start, index_t count) {
       row_batches(columns, count, [&](index_t e, index_t c, index_t n) {
-        const auto l = logistic_of(simd::load_partial(x + e, n) * simd::load_partial(inverse + c, n));
-        const batch share = simd::exp(-l.softplus_down - simd::load_partial(log_mean + c, n));
-        const batch marked = simd::select(simd::load_partial(mark + e, n) != batch(T(0)),
-                                          simd::load_partial(positive_pull + c, n), T(0));
-        simd::store_partial(out + e, n, l.down * (simd::load_partial(pull + c, n) * share - marked));
+        const auto l = logistic_of(load_some(x + e, n) * load_some(inverse + c, n));
+        const batch share = simd::exp(-l.softplus_down - load_some(log_mean + c, n));
+        const batch marked = simd::select(load_some(mark + e, n) != batch(T(0)), load_some(positive_pull + c, n), T(0));
+        store_some(out + e, n, l.down * (load_some(pull + c, n) * share - marked));
       });
       put_tile(grad, start, count, first, columns, out);
     });

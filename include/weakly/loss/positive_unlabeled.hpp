@@ -42,6 +42,8 @@ namespace detail {
 
 template <class T>
 struct positive_unlabeled_columns {
+  using batch = simd::batch<T>;
+
   row_source<T> scores, marks;
   row_source<double> prior;  // 1 x c
   row_sink<T> direction;
@@ -49,86 +51,109 @@ struct positive_unlabeled_columns {
   positive_unlabeled_options options;
   positive_unlabeled_risk* risk;
 
-  struct sums {
-    double positives = 0;
-    double positive_up = 0;    // sum of l(x) over positives
-    double positive_down = 0;  // sum of l(-x) over positives
-    double unlabeled_down = 0;
-  };
-  // Of one element: what a positive and what an unlabelled one add to the direction, per unit of these slopes.
-  struct factors {
-    T positive, positive_down, unlabeled_down;
-  };
-
   void operator()(index_t first, index_t columns) const {
-    alignas(64) T x_buffer[std::size_t(column_tile)], mark_buffer[std::size_t(column_tile)];
-    alignas(64) T up[std::size_t(column_tile)], down[std::size_t(column_tile)];
-    sums sum[std::size_t(column_group)];
-    for_tile_rows(rows, columns, [&](index_t start, index_t count) {
-      const T* const x = tile_of(scores, start, count, first, columns, x_buffer);
-      const T* const mark = tile_of(marks, start, count, first, columns, mark_buffer);
-      each_batch(x, count * columns, [&](const logistic_parts<T>& l, index_t e, index_t n) {
-        const bool logistic = options.base == margin_loss::logistic;
-        simd::store_partial(up + e, n, logistic ? l.softplus_down : l.down);
-        simd::store_partial(down + e, n, logistic ? l.softplus_up : l.up);
-      });
-      for (index_t e = 0, c = 0; e < count * columns; ++e, c = c + 1 == columns ? 0 : c + 1) {
-        sums& s = sum[c];
-        if (mark[e] != T(0)) {
-          s.positives += 1;
-          s.positive_up += double(up[e]);
-          s.positive_down += double(down[e]);
-        } else {
-          s.unlabeled_down += double(down[e]);
-        }
-      }
-    });
-
-    factors factor[std::size_t(column_group)];
-    for (index_t c = 0; c < columns; ++c) {
-      const double pi = prior.at(0, first + c);
-      const double positives = std::max(sum[c].positives, 1.0);
-      const double unlabeled = std::max(double(rows) - sum[c].positives, 1.0);
-      positive_unlabeled_risk& r = risk[first + c];
-      r.positive = pi * (sum[c].positive_up / positives);
-      r.negative = sum[c].unlabeled_down / unlabeled - pi * (sum[c].positive_down / positives);
-      r.clipped = options.nonnegative && r.negative < -options.beta;
-      r.value = r.positive + (r.clipped ? -options.beta : r.negative);
-      const double back = r.clipped ? -options.gamma : 1;
-      factor[c] = {T(r.clipped ? 0 : pi / positives), T(-back * pi / positives), T(back / unlabeled)};
-    }
-    if (!direction.empty()) write(first, columns, factor);
+    if (options.base == margin_loss::logistic)
+      run<margin_loss::logistic>(first, columns);
+    else
+      run<margin_loss::sigmoid>(first, columns);
   }
 
  private:
-  // l(x) falls with slope -up and l(-x) rises with slope down.
-  void write(index_t first, index_t columns, const factors* factor) const {
-    alignas(64) T x_buffer[std::size_t(column_tile)], mark_buffer[std::size_t(column_tile)];
+  // Sums of each column: how many positives, l(x) and l(-x) over them, l(-x) over the rest.
+  struct sums {
+    double positives[std::size_t(column_group)] = {};
+    double up[std::size_t(column_group)] = {};
+    double down[std::size_t(column_group)] = {};
+    double rest[std::size_t(column_group)] = {};
+  };
+  // What slopes of l(x) and l(-x) weigh in the direction, for the columns of a tile row after row.
+  struct factors {
+    alignas(64) T up[std::size_t(column_tile)];
+    alignas(64) T down[std::size_t(column_tile)];
+    alignas(64) T rest[std::size_t(column_tile)];
+  };
+
+  template <margin_loss Base>
+  void run(index_t first, index_t columns) const {
+    sums sum;
+    add_up<Base>(first, columns, sum);
+    factors f;
+    for (index_t c = 0; c < columns; ++c) {
+      const double pi = prior.at(0, first + c);
+      const double positives = std::max(sum.positives[c], 1.0);
+      const double unlabeled = std::max(double(rows) - sum.positives[c], 1.0);
+      positive_unlabeled_risk& r = risk[first + c];
+      r.positive = pi * (sum.up[c] / positives);
+      r.negative = sum.rest[c] / unlabeled - pi * (sum.down[c] / positives);
+      r.clipped = options.nonnegative && r.negative < -options.beta;
+      r.value = r.positive + (r.clipped ? -options.beta : r.negative);
+      const double back = r.clipped ? -options.gamma : 1;
+      f.up[c] = T(r.clipped ? 0 : pi / positives);
+      f.down[c] = T(-back * pi / positives);
+      f.rest[c] = T(back / unlabeled);
+    }
+    if (direction.empty()) return;
+    for (T* const row : {f.up, f.down, f.rest})
+      for (index_t e = columns; e < column_tile; ++e) row[e] = row[e - columns];
+    write<Base>(first, columns, f);
+  }
+
+  template <margin_loss Base>
+  void add_up(index_t first, index_t columns, sums& sum) const {
     alignas(64) T up[std::size_t(column_tile)], down[std::size_t(column_tile)];
-    for_tile_rows(rows, columns, [&](index_t start, index_t count) {
-      const T* const x = tile_of(scores, start, count, first, columns, x_buffer);
-      const T* const mark = tile_of(marks, start, count, first, columns, mark_buffer);
-      each_batch(x, count * columns, [&](const logistic_parts<T>& l, index_t e, index_t n) {
-        const bool logistic = options.base == margin_loss::logistic;
-        const simd::batch<T> both = l.up * l.down;
-        simd::store_partial(up + e, n, logistic ? l.down : both);
-        simd::store_partial(down + e, n, logistic ? l.up : both);
-      });
-      for (index_t e = 0, c = 0; e < count * columns; ++e, c = c + 1 == columns ? 0 : c + 1) {
-        const factors& f = factor[c];
-        up[e] = mark[e] != T(0) ? f.positive_down * down[e] - f.positive * up[e] : f.unlabeled_down * down[e];
+    tiles(first, columns, [&](index_t, index_t count, const T* x, const T* mark) {
+      for (index_t e = 0; e < count * columns; e += batch::size) {
+        const index_t n = std::min(batch::size, count * columns - e);
+        if constexpr (Base == margin_loss::logistic) {
+          const auto l = logistic_of(load_some(x + e, n));
+          store_some(up + e, n, l.softplus_down);
+          store_some(down + e, n, l.softplus_up);
+        } else {
+          const auto l = sigmoids_of(load_some(x + e, n));
+          store_some(up + e, n, l.down);
+          store_some(down + e, n, l.up);
+        }
       }
-      put_tile(direction, start, count, first, columns, up);
+      for (index_t r = 0; r < count; ++r)
+        for (index_t c = 0; c < columns; ++c) {
+          const index_t e = r * columns + c;
+          const bool positive = mark[e] != T(0);
+          const double u = double(up[e]), d = double(down[e]);
+          sum.positives[c] += positive ? 1.0 : 0.0;
+          sum.up[c] += positive ? u : 0.0;
+          sum.down[c] += positive ? d : 0.0;
+          sum.rest[c] += positive ? 0.0 : d;
+        }
     });
   }
 
+  // l(x) falls with slope -up and l(-x) rises with slope down.
+  template <margin_loss Base>
+  void write(index_t first, index_t columns, const factors& f) const {
+    alignas(64) T out[std::size_t(column_tile)];
+    tiles(first, columns, [&](index_t start, index_t count, const T* x, const T* mark) {
+      for (index_t e = 0; e < count * columns; e += batch::size) {
+        const index_t n = std::min(batch::size, count * columns - e);
+        const auto l = sigmoids_of(load_some(x + e, n));
+        const batch both = l.up * l.down;
+        const batch up = Base == margin_loss::logistic ? l.down : both,
+                    down = Base == margin_loss::logistic ? l.up : both;
+        const batch of_positive = load_some(f.down + e, n) * down - load_some(f.up + e, n) * up;
+        store_some(out + e, n,
+                   simd::select(load_some(mark + e, n) != batch(T(0)), of_positive, load_some(f.rest + e, n) * down));
+      }
+      put_tile(direction, start, count, first, columns, static_cast<const T*>(out));
+    });
+  }
+
+  // f(first row, rows, x, mark), both row after row.
   template <class F>
-  static void each_batch(const T* x, index_t count, const F& f) {
-    constexpr index_t size = simd::batch<T>::size;
-    for (index_t e = 0; e < count; e += size) {
-      const index_t n = std::min(size, count - e);
-      f(logistic_of(simd::load_partial(x + e, n)), e, n);
-    }
+  void tiles(index_t first, index_t columns, const F& f) const {
+    alignas(64) T x[std::size_t(column_tile)], mark[std::size_t(column_tile)];
+    for_tile_rows(rows, columns, [&](index_t start, index_t count) {
+      f(start, count, tile_of(scores, start, count, first, columns, x),
+        tile_of(marks, start, count, first, columns, mark));
+    });
   }
 };
 

@@ -4,6 +4,7 @@
 #include <weakly/core/config.hpp>
 #include <weakly/core/executor.hpp>
 #include <weakly/core/row_access.hpp>
+#include <weakly/core/simd.hpp>
 #include <weakly/core/view.hpp>
 
 #include <algorithm>
@@ -49,6 +50,19 @@ const T* tile_of(const row_source<T>& from, index_t first, index_t rows, index_t
     if (x != to) std::copy_n(x, columns, to);
   }
   return buffer;
+}
+
+/// As simd::load_partial, without a mask where the batch is whole.
+template <class T>
+WEAKLY_INLINE simd::batch<T> load_some(const T* p, index_t count) {
+  return count == simd::batch<T>::size ? simd::load(p) : simd::load_partial(p, count);
+}
+template <class T>
+WEAKLY_INLINE void store_some(T* p, index_t count, simd::batch<T> x) {
+  if (count == simd::batch<T>::size)
+    simd::store(p, x);
+  else
+    simd::store_partial(p, count, x);
 }
 
 template <class T>
