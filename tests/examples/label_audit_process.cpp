@@ -63,7 +63,7 @@ TEST_CASE("label_audit streams its files: memory is bounded by 64 MiB and 16 byt
     return;
   }
   const fs::path folder = support::scratch_dir("audit_memory");
-  constexpr std::int64_t n = 3'000'000;  // 120 MB of probabilities, of which 16 bytes a row are 48 MB
+  constexpr std::int64_t n = 10'000'000;  // 400 MB of probabilities, of which 16 bytes a row are 160 MB
   write_large(folder, n);
   for (strings arguments : {strings{}, strings{"--compat", "cleanlab"}, strings{"--filter-by", "predicted_neq_given"},
                             strings{"--filter-by", "both", "--score", "confidence_weighted_entropy"}}) {
@@ -73,6 +73,7 @@ TEST_CASE("label_audit streams its files: memory is bounded by 64 MiB and 16 byt
     CHECK(p.peak_bytes > n * 4);  // the labels at least: the number is one that could fail
     CHECK(p.peak_bytes <= (std::int64_t{64} << 20) + 16 * n);
   }
+  fs::remove(folder / "P.npy");
 }
 
 TEST_CASE("label_audit leaves nothing behind when a signal ends it, and no report changes") {
