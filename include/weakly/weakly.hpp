@@ -5,6 +5,7 @@
 #include <weakly/check/labels.hpp>
 #include <weakly/loss/active_passive.hpp>
 #include <weakly/loss/aldr_kl.hpp>
+#include <weakly/loss/aldr_kl_step.hpp>
 #include <weakly/loss/asymmetric_generalized_cross_entropy.hpp>
 #include <weakly/loss/asymmetric_unhinged.hpp>
 #include <weakly/loss/brier.hpp>
@@ -23,6 +24,7 @@
 #include <weakly/loss/logit_adjustment.hpp>
 #include <weakly/loss/loss_labels.hpp>
 #include <weakly/loss/loss_margins.hpp>
+#include <weakly/loss/normalized_logits.hpp>
 #include <weakly/loss/mean_absolute_error.hpp>
 #include <weakly/loss/mixup_consistency.hpp>
 #include <weakly/loss/multilabel_cluster_discrimination.hpp>

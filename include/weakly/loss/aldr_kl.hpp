@@ -16,7 +16,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <limits>
-#include <string_view>
 
 namespace weakly::inline v0 {
 
@@ -27,25 +26,13 @@ enum class aldr_maximum : std::uint8_t {
 };
 
 struct aldr_kl_options {
-  double lambda0 = 1;                           ///< positive; the lambda of a row that says nothing
-  double alpha = 2;                             ///< greater than one; the penalty is alpha log k / lambda0
-  loss_margins margin = 0;                      ///< usually one number (loss_margins.hpp)
-  aldr_maximum maximum = aldr_maximum::global;  ///< not used by aldr_kl_step
+  double lambda0 = 1;       ///< positive; the lambda of a row that says nothing
+  double alpha = 2;         ///< greater than one; the penalty is alpha log k / lambda0
+  loss_margins margin = 0;  ///< usually one number (loss_margins.hpp)
+  aldr_maximum maximum = aldr_maximum::global;
 };
 
 namespace detail {
-
-inline aldr_problem require_aldr(std::string_view function, const aldr_kl_options& options, index_t n, index_t k) {
-  if (!(options.lambda0 > 0 && std::isfinite(options.lambda0)))
-    fail<option_error>(function, ": lambda0 is ", options.lambda0, "; it must be positive and finite");
-  if (!(options.alpha > 1 && std::isfinite(options.alpha)))
-    fail<option_error>(function, ": alpha is ", options.alpha,
-                       "; it must be greater than one, or lambda could become zero");
-  if (k == 1 || (k == 0 && n > 0))
-    fail<shape_error>(function, ": logits have rows of ", k, k == 1 ? " class" : " classes", "; there must be two");
-  options.margin.require(function, n, k);
-  return {options.lambda0, options.alpha, std::log(double(k))};
-}
 
 template <class T>
 class aldr_kl_rows {
@@ -191,7 +178,8 @@ void aldr_kl(Exec&& ex, const Logits& logits, const loss_labels& labels, Loss&& 
   using T = arithmetic_t<typename detail::input_view_t<Logits>::value_type>;
   const auto rows = as_rows(view(logits));
   const index_t n = rows.extent(0), k = rows.extent(1);
-  const detail::aldr_problem problem = detail::require_aldr("aldr_kl", options, n, k);
+  const detail::aldr_problem problem =
+      detail::require_aldr("aldr_kl", options.lambda0, options.alpha, options.margin, n, k);
   detail::softmax_scores<T> scores;
   scores.logits = detail::row_source<T>(rows);
   options.margin.give_to(scores);

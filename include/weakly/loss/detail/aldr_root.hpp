@@ -2,12 +2,15 @@
 #pragma once
 
 #include <weakly/core/config.hpp>
+#include <weakly/core/error.hpp>
+#include <weakly/loss/loss_margins.hpp>
 
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <limits>
+#include <string_view>
 
 // The inner problem of ALDR-KL in units of lambda0, u = lambda / lambda0:
 //
@@ -24,6 +27,18 @@ struct aldr_problem {
   double weight() const { return alpha * log_classes; }
   double least() const { return 1 - 1 / alpha; }
 };
+
+inline aldr_problem require_aldr(std::string_view function, double lambda0, double alpha, const loss_margins& margin,
+                                 index_t n, index_t k) {
+  if (!(lambda0 > 0 && std::isfinite(lambda0)))
+    fail<option_error>(function, ": lambda0 is ", lambda0, "; it must be positive and finite");
+  if (!(alpha > 1 && std::isfinite(alpha)))
+    fail<option_error>(function, ": alpha is ", alpha, "; it must be greater than one, or lambda could become zero");
+  if (k == 1 || (k == 0 && n > 0))
+    fail<shape_error>(function, ": logits have rows of ", k, k == 1 ? " class" : " classes", "; there must be two");
+  margin.require(function, n, k);
+  return {lambda0, alpha, std::log(double(k))};
+}
 
 /// max over distributions p of (V + KL) / log k; above it, alpha makes the root unique, because V + KL < weight at a
 /// root is phi' < 0 there. The maximum has one class above k - 1 equal ones. O(1), about 200 logarithms.

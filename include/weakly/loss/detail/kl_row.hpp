@@ -76,6 +76,17 @@ class kl_row {
   }
   T greatest_delta() const { return top_; }
 
+  /// From delta to p, in place.
+  void probabilities(index_t count, T* d) const {
+    const batch scale = scale_;
+    if (kind_ == kind::uniform) {
+      std::fill_n(d, count, scale_);
+      return;
+    }
+    weights(count, d);
+    map_batches(d, count, d, [&](batch w) { return w * scale; });
+  }
+
   /// The gradient by the logits: p less one at the label.
   void write_gradient(const delta_row<T>& row) const {
     row.write([&](index_t column, index_t count, T* g) {
@@ -86,17 +97,6 @@ class kl_row {
 
  private:
   enum class kind : std::uint8_t { uniform, greatest, sharp, flat };
-
-  // From delta to p, in place.
-  void probabilities(index_t count, T* d) const {
-    const batch scale = scale_;
-    if (kind_ == kind::uniform) {
-      std::fill_n(d, count, scale_);
-      return;
-    }
-    weights(count, d);
-    map_batches(d, count, d, [&](batch w) { return w * scale; });
-  }
 
   // From delta to a multiple of p, in place.
   void weights(index_t count, T* d) const {
