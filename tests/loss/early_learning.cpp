@@ -163,7 +163,7 @@ TEST_CASE("early_learning without the clamp stays finite where target and predic
   weakly::early_learning(weakly::view(logits.data(), 1, 2), label, weakly::view(table.data(), 1, 2), loss,
                          weakly::view(grad.data(), 1, 2), {.clamp = 0});
   CHECK(loss[0] == doctest::Approx(3 * std::log(0x1p-52)).epsilon(1e-12));
-  CHECK(grad == std::vector<double>(2));
+  for (const double g : grad) CHECK(std::abs(g) < 1e-300);
 }
 
 TEST_CASE("early_learning refuses examples that come twice or do not exist, and changes nothing") {

@@ -51,8 +51,8 @@ TEST_CASE("robust_log_loss is zero where the label is certain") {
   const std::vector<int> label{0};
   std::vector<double> loss(1), grad(3);
   weakly::robust_log_loss(weakly::view(logits.data(), 1, 3), label, loss, weakly::view(grad.data(), 1, 3));
-  CHECK(loss[0] == 0);
-  CHECK(grad == std::vector<double>(3));
+  CHECK(std::abs(loss[0]) < 1e-300);
+  for (const double g : grad) CHECK(std::abs(g) < 1e-300);
 }
 
 TEST_CASE("robust_log_loss refuses options outside their domain, and a single class") {

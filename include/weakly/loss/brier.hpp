@@ -9,25 +9,27 @@ namespace weakly::inline v0 {
 
 namespace detail {
 
-template <class T>
-T brier_row(const row_blocks<T>& row, index_t label) {
-  using batch = simd::batch<T>;
-  row_softmax<T> softmax(row, T(1));
-  softmax.keep_apart(label);
-  T squares = 0;
-  softmax.add_up([&](index_t, const T*, const T* e, index_t count) {
-    squares += sum_batches(e, count, [](batch v) { return v * v; });
-  });
-  squares *= softmax.inverse() * softmax.inverse();
-  const T p = softmax.p(), q = softmax.q();
-  const T mean = 2 * (squares - p * q);  // of the gradient with respect to p
-  row.write([&](index_t column, const T* x, index_t count, T* g) {
-    softmax.probabilities(x, count, g);
-    transform_batches<T>(g, count, g, [m = batch(mean)](batch v) { return v * (v + v - m); });
-    if (label >= column && label < column + count) g[label - column] = p * (-2 * q - mean);
-  });
-  return q * q + squares;
-}
+struct brier_rule {
+  template <class T>
+  T operator()(const row_softmax<T>& row) const {
+    using batch = simd::batch<T>;
+    const batch inverse = row.inverse();
+    T squares = 0;
+    row.read([&](index_t, const T* e, index_t count) {
+      squares += sum_batches(e, count, [&](batch v) { return (v * inverse) * (v * inverse); });
+    });
+    const T p = row.p(), q = row.q();
+    const T mean = 2 * (squares - p * q);  // of the gradient with respect to p
+    row.write([&](index_t column, const T* e, index_t count, T* g) {
+      transform_batches(e, count, g, [&, m = batch(mean)](batch v) {
+        const batch prob = v * inverse;
+        return prob * (prob + prob - m);
+      });
+      if (const index_t at = row.label_in(column, count); at >= 0) g[at] = p * (-2 * q - mean);
+    });
+    return q * q + squares;
+  }
+};
 
 }  // namespace detail
 
@@ -39,9 +41,7 @@ T brier_row(const row_blocks<T>& row, index_t label) {
 /// Brier, Monthly Weather Review 78 (1950).
 template <executor Exec, score_tensor Logits, loss_output Loss, loss_output Grad>
 void brier(Exec&& ex, const Logits& logits, const loss_labels& labels, Loss&& loss, Grad&& grad) {
-  using T = detail::loss_number<Logits>;
-  detail::whole_row_loss("brier", ex, logits, labels, loss, grad,
-                         [](const detail::row_blocks<T>& row, index_t label) { return detail::brier_row(row, label); });
+  detail::whole_row_loss("brier", ex, logits, &labels, loss, grad, detail::brier_rule{});
 }
 template <score_tensor Logits, loss_output Loss, loss_output Grad>
 void brier(const Logits& logits, const loss_labels& labels, Loss&& loss, Grad&& grad) {

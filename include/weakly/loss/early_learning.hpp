@@ -69,36 +69,37 @@ struct early_learning_rule {
   table_rows which;
   T momentum, strength, clamp;
 
-  T operator()(const row_blocks<T>& row, index_t label) const {
+  T operator()(const row_softmax<T>& row) const {
     using batch = simd::batch<T>;
-    constexpr std::size_t block = row_blocks<T>::block;
-    row_softmax<T> softmax(row, T(1));
-    softmax.keep_apart(label);
-    softmax.add_up();
-    const T p_label = softmax.p(), q = softmax.q();
-    if (!(softmax.inverse() > T(0))) {  // a NaN must not stay in the table
-      row.write([&](index_t, const T*, index_t count, T* g) { std::fill_n(g, count, softmax.inverse()); });
-      return softmax.inverse();
+    constexpr std::size_t block = std::size_t(row_softmax<T>::block);
+    if (!(row.inverse() > T(0))) {  // a NaN must not stay in the table
+      row.write([&](index_t, const T*, index_t count, T* g) { std::fill_n(g, count, row.inverse()); });
+      return row.inverse();
     }
     const index_t at = which.at(row.row());
-    const batch low = clamp, high = 1 - clamp;
+    const batch inverse = row.inverse(), low = clamp, high = 1 - clamp;
     const auto clamped = [&](batch p) { return simd::min(simd::max(p, low), high); };
+    // The probabilities of a block, the label's put back.
+    const auto probabilities = [&](index_t column, const T* e, index_t count, T* p) {
+      transform_batches(e, count, p, [&](batch v) { return v * inverse; });
+      if (const index_t y = row.label_in(column, count); y >= 0) p[y] = row.p();
+    };
 
     T mass = 0;
-    row.read([&](index_t, const T* x, index_t count) {
+    row.read([&](index_t column, const T* e, index_t count) {
       T p[block];
-      softmax.probabilities(x, count, p);
-      transform_batches<T>(p, count, p, clamped);
+      probabilities(column, e, count, p);
+      transform_batches(static_cast<const T*>(p), count, p, clamped);
       mass += simd::sum(static_cast<const T*>(p), count);
     });
 
     const batch kept = momentum, fresh = (1 - momentum) / mass;
     T agreement = 0, inside = 0;  // <t, clamped p>, and <t, p> over the classes that are not clamped
-    row.read([&](index_t column, const T* x, index_t count) {
+    row.read([&](index_t column, const T* e, index_t count) {
       T p[block], t[block], buffer[block];
-      softmax.probabilities(x, count, p);
-      transform_batches<T>(old_target.part(at, column, count, buffer), static_cast<const T*>(p), count, t,
-                           [&](batch was, batch now) { return kept * was + fresh * clamped(now); });
+      probabilities(column, e, count, p);
+      transform_batches(old_target.part(at, column, count, buffer), static_cast<const T*>(p), count, t,
+                        [&](batch was, batch now) { return kept * was + fresh * clamped(now); });
       new_target.put_part(at, column, count, t);
       const T* const stored = old_target.part(at, column, count, buffer);  // as the table rounds it
       agreement += sum_batches(stored, static_cast<const T*>(p), count,
@@ -110,21 +111,19 @@ struct early_learning_rule {
 
     const T gap = std::max(1 - agreement, std::numeric_limits<T>::epsilon());
     const T slope = strength / gap;
-    row.write([&](index_t column, const T* x, index_t count, T* g) {
+    row.write([&](index_t column, const T* e, index_t count, T* g) {
       T buffer[block];
       const T* const t = old_target.part(at, column, count, buffer);
-      softmax.probabilities(x, count, g);
-      const T of_label = label >= column && label < column + count ? t[label - column] : T(0);
-      transform_batches<T>(static_cast<const T*>(g), t, count, g,
-                           [&, s = batch(slope), all = batch(inside)](batch p, batch target) {
-                             return p + s * p * (all - simd::select((p >= low) & (p <= high), target, T(0)));
-                           });
-      if (label >= column && label < column + count) {
-        const bool counts = p_label >= clamp && p_label <= 1 - clamp;
-        g[label - column] = slope * p_label * (inside - (counts ? of_label : T(0))) - q;
+      transform_batches(e, t, count, g, [&, s = batch(slope), all = batch(inside)](batch v, batch target) {
+        const batch p = v * inverse;
+        return p + s * p * (all - simd::select((p >= low) & (p <= high), target, T(0)));
+      });
+      if (const index_t y = row.label_in(column, count); y >= 0) {
+        const bool counts = row.p() >= clamp && row.p() <= 1 - clamp;
+        g[y] = slope * row.p() * (inside - (counts ? t[y] : T(0))) - row.q();
       }
     });
-    return softmax.cross_entropy() + strength * std::log(gap);
+    return row.cross_entropy() + strength * std::log(gap);
   }
 };
 
@@ -154,7 +153,7 @@ void early_learning(Exec& ex, const Logits& logits, const loss_labels& labels, c
                                     static_cast<T>(options.momentum),
                                     static_cast<T>(options.strength),
                                     static_cast<T>(options.clamp)};
-  whole_row_loss(name, ex, logits, labels, loss, grad, rule);
+  whole_row_loss(name, ex, logits, &labels, loss, grad, rule);
 }
 
 }  // namespace detail

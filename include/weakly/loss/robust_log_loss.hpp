@@ -19,33 +19,31 @@ struct robust_log_loss_options {
 namespace detail {
 
 template <class T>
-T robust_log_loss_row(const row_blocks<T>& row, index_t label, T a) {
-  using batch = simd::batch<T>;
-  row_softmax<T> softmax(row, T(1));
-  softmax.keep_apart(label);
-  softmax.add_up();
-  const T share = T(1) / static_cast<T>(row.classes() - 1);
-  const T p = softmax.p(), q = softmax.q();
-  T logs = 0, mean = 0;  // over the other classes; mean is that of d loss / d p under p
-  row.read([&](index_t column, const T* x, index_t count) {
-    T prob[std::size_t(row_blocks<T>::block)];
-    softmax.probabilities(x, count, prob);
-    if (label >= column && label < column + count) prob[label - column] = 0;
-    const T* const others = prob;
-    logs += sum_batches(others, count, [b = batch(a)](batch v) { return simd::log1p(v / b); });
-    mean += sum_batches(others, count, [b = batch(a)](batch v) { return v / (b + v); });
-  });
-  mean *= share;
-  const T of_label = T(-1) / (a + p);
-  const T all = mean + of_label * p;
-  row.write([&](index_t column, const T* x, index_t count, T* g) {
-    softmax.probabilities(x, count, g);
-    transform_batches<T>(g, count, g,
-                         [b = batch(a), s = batch(share), m = batch(all)](batch v) { return v * (s / (b + v) - m); });
-    if (label >= column && label < column + count) g[label - column] = p * (of_label * q - mean);
-  });
-  return share * logs - std::log1p(-q / (a + 1));
-}
+struct robust_log_loss_rule {
+  T a;
+
+  T operator()(const row_softmax<T>& row) const {
+    using batch = simd::batch<T>;
+    const batch inverse = row.inverse(), b = a;
+    const T share = T(1) / static_cast<T>(row.classes() - 1);
+    const T p = row.p(), q = row.q();
+    T logs = 0, mean = 0;  // over the other classes; mean is that of d loss / d p under p
+    row.read([&](index_t, const T* e, index_t count) {
+      logs += sum_batches(e, count, [&](batch v) { return simd::log1p(v * inverse / b); });
+      mean += sum_batches(e, count, [&](batch v) { return v * inverse / (b + v * inverse); });
+    });
+    mean *= share;
+    const T of_label = T(-1) / (a + p);
+    row.write([&](index_t column, const T* e, index_t count, T* g) {
+      transform_batches(e, count, g, [&, s = batch(share), m = batch(mean + of_label * p)](batch v) {
+        const batch prob = v * inverse;
+        return prob * (s / (b + prob) - m);
+      });
+      if (const index_t at = row.label_in(column, count); at >= 0) g[at] = p * (of_label * q - mean);
+    });
+    return share * logs - std::log1p(-q / (a + 1));
+  }
+};
 
 }  // namespace detail
 
@@ -64,9 +62,7 @@ void robust_log_loss(Exec&& ex, const Logits& logits, const loss_labels& labels,
   detail::require_option(name, "a", options.a, options.a > 0 && std::isfinite(options.a), "a positive finite number");
   detail::require_two_classes(name, logits);
   const T a = std::max(static_cast<T>(options.a), std::numeric_limits<T>::min());
-  detail::whole_row_loss(name, ex, logits, labels, loss, grad, [a](const detail::row_blocks<T>& row, index_t label) {
-    return detail::robust_log_loss_row(row, label, a);
-  });
+  detail::whole_row_loss(name, ex, logits, &labels, loss, grad, detail::robust_log_loss_rule<T>{a});
 }
 template <score_tensor Logits, loss_output Loss, loss_output Grad>
 void robust_log_loss(const Logits& logits, const loss_labels& labels, Loss&& loss, Grad&& grad,

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <weakly/core/error.hpp>
 #include <weakly/core/executor.hpp>
 #include <weakly/core/row_access.hpp>
 #include <weakly/core/view.hpp>
@@ -20,35 +19,42 @@ struct soft_cross_entropy_options {
 namespace detail {
 
 template <class T>
-T soft_cross_entropy_row(const row_blocks<T>& row, const row_source<T>& targets, T temperature) {
-  using batch = simd::batch<T>;
-  row_softmax<T> softmax(row, temperature);
-  const index_t apart = softmax.apart();  // the first of the greatest: log of the sum is log1p of the others
-  T to_others = 0, to_apart = 0, distance = 0;
-  softmax.add_up([&](index_t column, const T* x, const T*, index_t count) {
-    T buffer[std::size_t(row_blocks<T>::block)];
-    const T* const t = targets.part(row.row(), column, count, buffer);
-    to_others += simd::sum(t, count);
-    if (apart >= column && apart < column + count) {
-      to_apart = t[apart - column];
-      to_others -= to_apart;
-    }
-    distance += sum_batches(x, t, count, [&, top = batch(softmax.top())](batch v, batch w) {
-      return simd::select(w == batch(T(0)), T(0), w * (top - v));
+struct soft_cross_entropy_rule {
+  row_source<T> targets;
+  T temperature;
+
+  T operator()(const row_softmax<T>& row) const {
+    using batch = simd::batch<T>;
+    constexpr std::size_t block = std::size_t(row_softmax<T>::block);
+    const T top = row.score(row.label());  // the first of the greatest: log of the sum is log1p of the others
+    T to_others = 0, to_top = 0, distance = 0;
+    row.read([&](index_t column, const T*, index_t count) {
+      T target_block[block], score_block[block];
+      const T* const t = targets.part(row.row(), column, count, target_block);
+      const T* const x = row.scores(column, count, score_block);
+      to_others += sum_batches(t, count, [](batch w) { return w; });
+      if (const index_t at = row.label_in(column, count); at >= 0) {
+        to_top = t[at];
+        to_others -= to_top;
+      }
+      distance += sum_batches(x, t, count, [&, highest = batch(top)](batch v, batch w) {
+        return simd::select(w == batch(T(0)), T(0), w * (highest - v));
+      });
     });
-  });
-  const T total = to_others + to_apart;
-  row.write([&](index_t column, const T* x, index_t count, T* g) {
-    T buffer[std::size_t(row_blocks<T>::block)];
-    const T* const t = targets.part(row.row(), column, count, buffer);
-    softmax.probabilities(x, count, g);
-    transform_batches<T>(g, t, count, g,
-                         [s = batch(total), c = batch(temperature)](batch p, batch w) { return (s * p - w) / c; });
-    if (apart >= column && apart < column + count)
-      g[apart - column] = (to_others * softmax.p() - to_apart * softmax.q()) / temperature;
-  });
-  return total * softmax.cross_entropy() + distance / temperature;
-}
+    const T total = to_others + to_top;
+    const T slope = T(1) / temperature;
+    row.write([&](index_t column, const T* e, index_t count, T* g) {
+      T target_block[block];
+      const T* const t = targets.part(row.row(), column, count, target_block);
+      transform_batches(e, t, count, g, [s = batch(total * row.inverse() * slope), c = batch(slope)](batch v, batch w) {
+        return s * v - w * c;
+      });
+      if (const index_t at = row.label_in(column, count); at >= 0)
+        g[at] = (to_others * row.p() - to_top * row.q()) * slope;
+    });
+    return total * row.cross_entropy() + distance / temperature;
+  }
+};
 
 }  // namespace detail
 
@@ -76,20 +82,9 @@ void soft_cross_entropy(Exec&& ex, const Logits& logits, const Targets& targets,
                          options.temperature > 0 && std::isfinite(options.temperature), "a positive finite number");
   const auto rows = as_rows(view(logits));
   const auto wanted = as_rows(view(targets));
-  const index_t n = rows.extent(0), k = rows.extent(1);
   detail::require_same_shape("soft_cross_entropy: logits and targets", rows, wanted);
-  const detail::row_sink<T> values = detail::value_sink<T>(name, "loss", loss, n);
-  const detail::row_sink<T> gradients = detail::gradient_sink<T>(name, grad, n, k);
-  if (n == 0) return;
-  if (k == 0) detail::fail<shape_error>(name, ": logits have ", n, " rows of 0 classes; there must be at least one");
-  const detail::row_source<T> from(rows), to(wanted);
-  const T temperature = static_cast<T>(options.temperature);
-  for_row_chunks(ex, n, k, [&](index_t first, index_t last) {
-    for (index_t i = first; i < last; ++i) {
-      const T value = detail::soft_cross_entropy_row(detail::row_blocks<T>(from, gradients, i, T(1)), to, temperature);
-      if (!values.empty()) values.put_rows(i, 1, &value);
-    }
-  });
+  const detail::soft_cross_entropy_rule<T> rule{detail::row_source<T>(wanted), static_cast<T>(options.temperature)};
+  detail::whole_row_loss(name, ex, logits, nullptr, loss, grad, rule, options.temperature);
 }
 template <score_tensor Logits, score_tensor Targets, loss_output Loss, loss_output Grad>
 void soft_cross_entropy(const Logits& logits, const Targets& targets, Loss&& loss, Grad&& grad,
