@@ -103,12 +103,13 @@ TEST_CASE("positive_unlabeled of a matrix is each column with its own prior") {
       const auto r = weakly::positive_unlabeled(weakly::vector_view<const double>(score.data() + j, {n}, {c}),
                                                 weakly::vector_view<const int>(positive.data() + j, {n}, {c}),
                                                 prior[std::size_t(j)], own);
-      CHECK(r.value == risk[std::size_t(j)].value);
+      CHECK(r.value == doctest::Approx(risk[std::size_t(j)].value).epsilon(1e-14));
       CHECK(r.clipped == risk[std::size_t(j)].clipped);
-      for (index_t i = 0; i < n; ++i) CHECK(own[std::size_t(i)] == direction[std::size_t(i * c + j)]);
+      for (index_t i = 0; i < n; ++i)
+        CHECK(own[std::size_t(i)] == doctest::Approx(direction[std::size_t(i * c + j)]).epsilon(1e-14));
       sum += r.value;
     }
-    CHECK(total == sum);
+    CHECK(total == doctest::Approx(sum).epsilon(1e-14));
   }
 }
 

@@ -42,8 +42,7 @@ struct mixup_consistency_columns {
         simd::store_partial(square + e, n, gap * gap);
         simd::store_partial(slope + e, n, -twice * gap * l.down);
       }
-      for (index_t r = 0, e = 0; r < count; ++r)
-        for (index_t c = 0; c < columns; ++c, ++e) sum[c] += double(square[e]);
+      add_tile(static_cast<const T*>(square), count, columns, sum);
       if (!grad.empty()) put_tile(grad, start, count, first, columns, slope);
     });
     for (index_t c = 0; c < columns; ++c) loss[first + c] = sum[c] / double(rows);

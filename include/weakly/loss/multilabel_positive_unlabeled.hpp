@@ -72,8 +72,7 @@ struct multilabel_positive_unlabeled_columns {
  private:
   // Of the columns of a group.
   struct moments {
-    double origin[std::size_t(column_group)] = {};  // the first scores: no digits cancel when all are far from zero
-    double sum[std::size_t(column_group)] = {};
+    double sum[std::size_t(column_group)] = {};  // of distances from the first score
     double squares[std::size_t(column_group)] = {};
     double positives[std::size_t(column_group)] = {};
     T top[std::size_t(column_group)];
@@ -98,17 +97,21 @@ struct multilabel_positive_unlabeled_columns {
   }
 
   void measure(index_t first, index_t columns, moments& m) const {
+    alignas(64) T origin[std::size_t(column_group)], distance[std::size_t(column_tile)],
+        square[std::size_t(column_tile)], positive[std::size_t(column_tile)];
     std::fill_n(m.top, columns, -std::numeric_limits<T>::infinity());
     tiles(first, columns, [&](const T* x, const T* mark, index_t start, index_t count) {
-      for (index_t c = 0; start == 0 && c < columns; ++c) m.origin[c] = double(x[c]);
-      for (index_t r = 0; r < count; ++r, x += columns, mark += columns)
-        for (index_t c = 0; c < columns; ++c) {
-          const double d = double(x[c]) - m.origin[c];
-          m.sum[c] += d;
-          m.squares[c] += d * d;
-          m.positives[c] += mark[c] != T(0) ? 1.0 : 0.0;
-          m.top[c] = x[c] > m.top[c] ? x[c] : m.top[c];
-        }
+      if (start == 0) std::copy_n(x, columns, origin);  // no digits cancel when all are far from zero
+      row_batches(columns, count, [&](index_t e, index_t c, index_t n) {
+        const batch v = load_some(x + e, n), d = v - load_some(origin + c, n);
+        store_some(distance + e, n, d);
+        store_some(square + e, n, d * d);
+        store_some(positive + e, n, simd::select(load_some(mark + e, n) != batch(T(0)), batch(T(1)), T(0)));
+        store_some(m.top + c, n, simd::max(v, load_some(m.top + c, n)));
+      });
+      add_tile(static_cast<const T*>(distance), count, columns, m.sum);
+      add_tile(static_cast<const T*>(square), count, columns, m.squares);
+      add_tile(static_cast<const T*>(positive), count, columns, m.positives);
     });
   }
 
@@ -117,16 +120,11 @@ struct multilabel_positive_unlabeled_columns {
     tiles(first, columns, [&](const T* x, const T* mark, index_t, index_t count) {
       row_batches(columns, count, [&](index_t e, index_t c, index_t n) {
         const batch l = -logistic_of(load_some(x + e, n) * load_some(inverse + c, n)).softplus_down;
-        store_some(log_phi + e, n, l);
+        store_some(log_phi + e, n, simd::select(load_some(mark + e, n) != batch(T(0)), l, T(0)));
         store_some(phi + e, n, simd::exp_nonpositive(l - load_some(top + c, n)));
       });
-      for (index_t r = 0; r < count; ++r)
-        for (index_t c = 0; c < columns; ++c) {
-          const index_t e = r * columns + c;
-          const double l = double(log_phi[e]);
-          sum[c] += double(phi[e]);
-          positive_sum[c] += mark[e] != T(0) ? l : 0.0;
-        }
+      add_tile(static_cast<const T*>(phi), count, columns, sum);
+      add_tile(static_cast<const T*>(log_phi), count, columns, positive_sum);
     });
   }
 

@@ -100,30 +100,31 @@ struct positive_unlabeled_columns {
 
   template <margin_loss Base>
   void add_up(index_t first, index_t columns, sums& sum) const {
-    alignas(64) T up[std::size_t(column_tile)], down[std::size_t(column_tile)];
+    alignas(64) T positives[std::size_t(column_tile)], up[std::size_t(column_tile)];
+    alignas(64) T down[std::size_t(column_tile)], rest[std::size_t(column_tile)];
     tiles(first, columns, [&](index_t, index_t count, const T* x, const T* mark) {
       for (index_t e = 0; e < count * columns; e += batch::size) {
         const index_t n = std::min(batch::size, count * columns - e);
+        batch of_score, of_negated;
         if constexpr (Base == margin_loss::logistic) {
           const auto l = logistic_of(load_some(x + e, n));
-          store_some(up + e, n, l.softplus_down);
-          store_some(down + e, n, l.softplus_up);
+          of_score = l.softplus_down;
+          of_negated = l.softplus_up;
         } else {
           const auto l = sigmoids_of(load_some(x + e, n));
-          store_some(up + e, n, l.down);
-          store_some(down + e, n, l.up);
+          of_score = l.down;
+          of_negated = l.up;
         }
+        const auto positive = load_some(mark + e, n) != batch(T(0));
+        store_some(positives + e, n, simd::select(positive, batch(T(1)), T(0)));
+        store_some(up + e, n, simd::select(positive, of_score, T(0)));
+        store_some(down + e, n, simd::select(positive, of_negated, T(0)));
+        store_some(rest + e, n, simd::select(positive, batch(T(0)), of_negated));
       }
-      for (index_t r = 0; r < count; ++r)
-        for (index_t c = 0; c < columns; ++c) {
-          const index_t e = r * columns + c;
-          const bool positive = mark[e] != T(0);
-          const double u = double(up[e]), d = double(down[e]);
-          sum.positives[c] += positive ? 1.0 : 0.0;
-          sum.up[c] += positive ? u : 0.0;
-          sum.down[c] += positive ? d : 0.0;
-          sum.rest[c] += positive ? 0.0 : d;
-        }
+      add_tile(static_cast<const T*>(positives), count, columns, sum.positives);
+      add_tile(static_cast<const T*>(up), count, columns, sum.up);
+      add_tile(static_cast<const T*>(down), count, columns, sum.down);
+      add_tile(static_cast<const T*>(rest), count, columns, sum.rest);
     });
   }
 
@@ -183,9 +184,9 @@ inline void require_prior(double prior, index_t column) {
 /// direction  n x c  or discard; may be the storage of `scores`
 ///
 /// Returns the sum of the values. A mean over nothing is zero. A NaN score makes its own direction and the risk of its
-/// column NaN. Sums are in double. Throws shape_error and option_error. O(n c), allocates nothing. Same bits for every
-/// executor and layout; tasks are groups of 64 columns.
-/// Source: du Plessis, Niu, Sugiyama, NeurIPS 2014 (unbiased); Kiryo et al., arXiv 1703.00593, algorithm 1.
+/// column NaN. Sums go on in double. Throws shape_error and option_error. O(n c), allocates nothing. Same bits for
+/// every executor and layout; tasks are groups of 64 columns. Source: du Plessis, Niu, Sugiyama, NeurIPS 2014
+/// (unbiased); Kiryo et al., arXiv 1703.00593, algorithm 1.
 template <executor Exec, score_tensor Scores, mark_tensor Marks, real_vector Prior, loss_output Direction>
   requires readable_matrix<Scores> && readable_matrix<Marks>
 double positive_unlabeled(Exec&& ex, const Scores& scores, const Marks& positive, const Prior& prior,

@@ -65,6 +65,28 @@ WEAKLY_INLINE void store_some(T* p, index_t count, simd::batch<T> x) {
     simd::store_partial(p, count, x);
 }
 
+/// sum[c] += elements of column c of a tile: a few are added in T before they go on in double.
+template <class T>
+void add_tile(const T* x, index_t rows, index_t columns, double* sum) {
+  using batch = simd::batch<T>;
+  constexpr index_t run = 16;
+  if (columns == 1) {
+    sum[0] += double(simd::sum(x, rows));
+    return;
+  }
+  for (index_t first = 0; first < rows; first += run) {
+    const index_t last = std::min(first + run, rows);
+    for (index_t c = 0; c < columns; c += batch::size) {
+      const index_t n = std::min(batch::size, columns - c);
+      batch part = load_some(x + first * columns + c, n);
+      for (index_t r = first + 1; r < last; ++r) part += load_some(x + r * columns + c, n);
+      alignas(64) T lane[std::size_t(batch::size)];
+      simd::store(lane, part);
+      for (index_t j = 0; j < n; ++j) sum[c + j] += double(lane[j]);
+    }
+  }
+}
+
 template <class T>
 void put_tile(const row_sink<T>& to, index_t first, index_t rows, index_t column, index_t columns, const T* from) {
   for (index_t r = 0; r < rows; ++r) to.put_part(first + r, column, columns, from + r * columns);
