@@ -12,6 +12,7 @@
 #include <weakly/loss/censoring_weights.hpp>
 #include <weakly/loss/class_balanced_weights.hpp>
 #include <weakly/loss/conditional_transport.hpp>
+#include <weakly/loss/crammer_singer.hpp>
 #include <weakly/loss/cross_entropy.hpp>
 #include <weakly/loss/early_learning.hpp>
 #include <weakly/loss/focal.hpp>
@@ -24,13 +25,13 @@
 #include <weakly/loss/logit_adjustment.hpp>
 #include <weakly/loss/loss_labels.hpp>
 #include <weakly/loss/loss_margins.hpp>
-#include <weakly/loss/normalized_logits.hpp>
 #include <weakly/loss/mean_absolute_error.hpp>
 #include <weakly/loss/mixup_consistency.hpp>
 #include <weakly/loss/multilabel_cluster_discrimination.hpp>
 #include <weakly/loss/multilabel_positive_unlabeled.hpp>
 #include <weakly/loss/nested_dropout.hpp>
 #include <weakly/loss/normalized_cross_entropy.hpp>
+#include <weakly/loss/normalized_logits.hpp>
 #include <weakly/loss/positive_unlabeled.hpp>
 #include <weakly/loss/reduction.hpp>
 #include <weakly/loss/reverse_cross_entropy.hpp>
@@ -42,8 +43,10 @@
 #include <weakly/loss/small_loss_selection.hpp>
 #include <weakly/loss/soft_cross_entropy.hpp>
 #include <weakly/loss/symmetric_cross_entropy.hpp>
+#include <weakly/loss/top_k_svm.hpp>
 #include <weakly/loss/truncated_generalized_cross_entropy.hpp>
 #include <weakly/loss/uncertainty_weighted.hpp>
+#include <weakly/loss/weston_watkins.hpp>
 #include <weakly/loss/winner_take_all.hpp>
 #include <weakly/noise/calibrate_joint.hpp>
 #include <weakly/noise/class_thresholds.hpp>
