@@ -4,6 +4,7 @@
 #include <weakly/core/config.hpp>
 #include <weakly/core/error.hpp>
 #include <weakly/core/labels.hpp>
+#include <weakly/core/output.hpp>
 #include <weakly/core/row_access.hpp>
 #include <weakly/core/view.hpp>
 
@@ -19,23 +20,6 @@ namespace weakly::inline v0 {
 template <class X>
 concept label_tensor = on_host<X> && std::is_integral_v<typename detail::input_view_t<X>::value_type> &&
     !std::is_same_v<typename detail::input_view_t<X>::value_type, bool>;
-
-namespace detail {
-
-/// A tensor as a matrix of one column, in row-major order. Throws shape_error where its strides do not allow it.
-template <class T, int Rank>
-constexpr matrix_view<T> as_column(const tensor_view<T, Rank>& v) {
-  index_t extent[std::size_t(Rank) + 1], stride[std::size_t(Rank) + 1];
-  for (int a = 0; a < Rank; ++a) {
-    extent[a] = v.extent(a);
-    stride[a] = v.stride(a);
-  }
-  extent[Rank] = 1;
-  stride[Rank] = 1;
-  return as_rows(tensor_view<T, Rank + 1>(v.data(), extent, stride));
-}
-
-}  // namespace detail
 
 /// The labels of a batch for a loss, with what each row weighs. Made implicitly from a tensor of labels; holds views.
 ///

@@ -5,6 +5,7 @@
 #include <weakly/core/executor.hpp>
 #include <weakly/core/labels.hpp>
 #include <weakly/core/line_stream.hpp>
+#include <weakly/core/output.hpp>
 #include <weakly/core/row_access.hpp>
 #include <weakly/core/simd.hpp>
 #include <weakly/core/softmax_rows.hpp>
@@ -19,19 +20,9 @@
 
 namespace weakly::inline v0 {
 
-/// Stands for an output that is not wanted: `cross_entropy(logits, label, loss, discard)` computes values alone.
-struct discard_output {};
-inline constexpr discard_output discard{};
-
-/// Scores [..., k]: float, double, half or bfloat16 on the host. Every leading axis counts rows.
-template <class X>
-concept score_tensor = on_host<X> && is_real_v<typename detail::input_view_t<X>::value_type>;
-
 /// Where losses or gradients are written, or `discard`.
 template <class X>
-concept loss_output = std::is_same_v<std::remove_cvref_t<X>, discard_output> ||
-    (detail::writable<X>&& is_real_v<typename view_t<X>::value_type>&&
-         std::is_same_v<typename view_t<X>::memory_space, host_memory>);
+concept loss_output = real_output<X>;
 
 /// What a softmax loss sees of a row: p = softmax(f)(y) of the label y and what goes with it. V is float, double, or a
 /// batch of rows.
@@ -65,39 +56,6 @@ template <class F>
 concept uses_total_cross_entropy = requires {
   requires F::uses_total;
 };
-
-template <class X>
-index_t rows_of(const X& v) {
-  index_t n = 1;
-  for (int a = 0; a + 1 < X::rank; ++a) n *= v.extent(a);
-  return n;
-}
-
-template <class T, class Out>
-row_sink<T> gradient_sink(std::string_view function, Out& out, index_t n, index_t k) {
-  if constexpr (std::is_same_v<std::remove_cvref_t<Out>, discard_output>) {
-    return {};
-  } else {
-    const auto rows = as_rows(view(out));
-    if (rows.extent(0) != n || rows.extent(1) != k)
-      fail<shape_error>(function, ": grad has ", rows.extent(0), " rows of ", rows.extent(1), ", logits have ", n,
-                        " rows of ", k, "; give a gradient of the shape of the logits");
-    return row_sink<T>(rows);
-  }
-}
-
-template <class T, class Out>
-row_sink<T> value_sink(std::string_view function, std::string_view name, Out& out, index_t n) {
-  if constexpr (std::is_same_v<std::remove_cvref_t<Out>, discard_output>) {
-    return {};
-  } else {
-    const auto v = as_column(view(out));
-    if (v.extent(0) != n)
-      fail<shape_error>(function, ": ", name, " has ", v.extent(0), " elements for ", n,
-                        " rows of logits; give one for each row");
-    return row_sink<T>(v);
-  }
-}
 
 /// Throws label_error for what `bad` reports.
 inline void require_labels_ok(std::string_view function, const loss_labels& labels, const status& bad, index_t k) {
