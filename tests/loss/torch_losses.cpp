@@ -21,6 +21,7 @@
 #include <weakly/loss/soft_cross_entropy.hpp>
 #include <weakly/loss/symmetric_cross_entropy.hpp>
 #include <weakly/loss/truncated_generalized_cross_entropy.hpp>
+#include <weakly/loss/weston_watkins.hpp>
 
 #include <nlohmann/json.hpp>
 
@@ -67,6 +68,8 @@ TEST_CASE("losses and gradients are those of PyTorch") {
       {"cross_entropy_mean", [&](auto& l, auto g) { reduced(kept, reduction::mean, l, g); }},
       {"cross_entropy_weighted_mean",
        [&](auto& l, auto g) { reduced(kept.class_weights(class_weights), reduction::weighted_mean, l, g); }},
+      {"multi_margin", [&](auto& l, auto g) { weston_watkins(x, labels, l, g, {.margin = 1, .mean = true}); }},
+      {"multi_margin_2", [&](auto& l, auto g) { weston_watkins(x, labels, l, g, {.margin = 2, .mean = true}); }},
       {"binary_cross_entropy",
        [&](auto& l, auto g) { ldam_multilabel(x, view(positive.data(), n, k), no_margins, l, g); }},
       {"generalized_cross_entropy", [&](auto& l, auto g) { generalized_cross_entropy(x, labels, l, g, {.q = 0.7}); }},
@@ -91,6 +94,7 @@ TEST_CASE("losses and gradients are those of PyTorch") {
       {"ldam", [&](auto& l, auto g) { ldam(x, labels, margins, l, g, {.scale = 10}); }},
   };
 
+  CHECK(ours.size() == golden["cases"].size());
   for (const auto& [name, run] : ours) {
     CAPTURE(name);
     REQUIRE(golden["cases"].contains(name));
