@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // What the memory and the arithmetic units of this machine allow, measured in the run whose results are divided by it.
 #include "common.hpp"
+#include "loss/loss_arrays.hpp"
 
 #include <weakly/core/executor.hpp>
 #include <weakly/core/simd.hpp>
@@ -36,27 +37,36 @@ void read(benchmark::State& state, weakly::index_t n, weakly::index_t k, int thr
   state.SetBytesProcessed(state.iterations() * count * 4);
 }
 
-void copy(benchmark::State& state, weakly::index_t n, weakly::index_t k) {
-  const bench::arrays& a = bench::data(n, k);
-  const weakly::index_t count = n * k, line = weakly::simd::line_size<float>;
-  float* const out = bench::huge_pages(static_cast<std::size_t>(count));
+// Past the caches and in whole lines, from the logits that the losses read to where they write their gradient.
+void copy(benchmark::State& state, weakly::index_t n, weakly::index_t k, int threads) {
+  constexpr weakly::index_t line = weakly::simd::line_size<float>, parts = 64;
+  const bench::logit_arrays& a = bench::logits(n, k);
+  const weakly::index_t lines = n * k / line;
   for (auto _ : state) {
-    for (weakly::index_t i = 0; i + line <= count; i += line)
-      weakly::simd::stream_line(out + i, [&](weakly::index_t e) { return weakly::simd::load(a.prob + i + e); });
-    weakly::simd::stream_fence();
+    bench::with_threads(threads, [&](auto&& ex) {
+      ex(parts, [&](weakly::index_t c) {
+        const weakly::index_t end = line * (lines * (c + 1) / parts);
+        for (weakly::index_t i = line * (lines * c / parts); i < end; i += line)
+          weakly::simd::stream_line(a.grad + i,
+                                    [&](weakly::index_t e) { return weakly::simd::load(a.logits + i + e); });
+        weakly::simd::stream_fence();
+      });
+    });
     benchmark::ClobberMemory();
   }
-  std::free(out);
-  state.SetBytesProcessed(state.iterations() * count * 8);
+  state.SetBytesProcessed(state.iterations() * n * k * 8);
+}
+
+void add(const std::string& name, weakly::index_t n, weakly::index_t k, int threads,
+         void (*run)(benchmark::State&, weakly::index_t, weakly::index_t, int)) {
+  bench::add("floor/" + name + "/" + bench::size_name(n, k) + "/threads:" + std::to_string(threads),
+             [=](benchmark::State& s) { run(s, n, k, threads); });
 }
 
 const bool registered = [] {
-  for (const auto& [n, k] : {std::pair{1000000, 10}, std::pair{100000, 1000}}) {
-    for (const int threads : {1, 2})
-      bench::add("floor/read/" + bench::size_name(n, k) + "/threads:" + std::to_string(threads),
-                 [n = n, k = k, threads](benchmark::State& s) { read(s, n, k, threads); });
-    bench::add("floor/copy/" + bench::size_name(n, k) + "/threads:1",
-               [n = n, k = k](benchmark::State& s) { copy(s, n, k); });
+  for (const int threads : {1, 2}) {
+    for (const auto& [n, k] : {std::pair{1000000, 10}, std::pair{100000, 1000}}) add("read", n, k, threads, read);
+    for (const auto& [n, k] : bench::loss_sizes) add("copy", n, k, threads, copy);
   }
   return true;
 }();

@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
 # Installs what is missing, builds the benchmarks, runs floors, library and peers on the same arrays one after the other,
-# and prints one table. The peers (cleanlab, numpy) come from PyPI into build/.
+# and prints the tables. The peers (cleanlab, numpy, PyTorch) come from pip into build/.
 #
 #   bash bench/run.sh [--list-packages | --update-readme]
 #
-# WEAKLY_BENCH_REPETITIONS (7) is how often each benchmark runs. --update-readme puts the table into bench/README.md.
+# WEAKLY_BENCH_REPETITIONS (7) is how often each benchmark runs. WEAKLY_BENCH_TORCH names a Python that has PyTorch already.
+# --update-readme puts the tables into bench/README.md.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . cmake/setup.sh
@@ -40,14 +41,26 @@ venv=$build/venv
 "$venv/bin/python" -c 'import cleanlab; assert cleanlab.__version__ == "2.9.0"' 2>/dev/null ||
   "$venv/bin/python" -m pip install -q --disable-pip-version-check cleanlab==2.9.0 numpy
 
+torch=${WEAKLY_BENCH_TORCH:-$venv/bin/python}
+"$torch" -c 'import torch' 2>/dev/null ||
+  "$torch" -m pip install -q --disable-pip-version-check --retries 1 torch --index-url https://download.pytorch.org/whl/cpu ||
+  "$torch" -m pip install -q --disable-pip-version-check torch ||
+  echo "weakly: PyTorch cannot be installed, so its rows will say that it was not run" >&2
+
+repetitions=${WEAKLY_BENCH_REPETITIONS:-7}
 arrays=$PWD/$build/arrays
 sizes=(1000000x10 100000x1000)
 "$venv/bin/python" bench/peers/make_arrays.py "$arrays" "${sizes[@]}"
-WEAKLY_BENCH_DATA=$arrays "$build/bench/weakly_bench" \
-  --benchmark_filter='^(floor/read|thresholds_and_confident_joint|issues_and_score|sparse_confident_joint)/' \
-  --benchmark_repetitions="${WEAKLY_BENCH_REPETITIONS:-7}" --benchmark_out="$build/weakly.json" \
-  --benchmark_out_format=json
-"$venv/bin/python" bench/peers/confident_learning.py "$arrays" "$build/peers.json" "${sizes[@]}"
+noise='floor/read|thresholds_and_confident_joint|issues_and_score|sparse_confident_joint'
+losses='floor/copy|loss/(cross_entropy/[a-z]+|ldr_kl|aldr_kl)'
+WEAKLY_BENCH_DATA=$arrays "$build/bench/weakly_bench" --benchmark_filter="^($noise|$losses)/" \
+  --benchmark_repetitions="$repetitions" --benchmark_out="$build/weakly.json" --benchmark_out_format=json
+peers=("$build/peers.json")
+"$venv/bin/python" bench/peers/confident_learning.py "$arrays" "${peers[0]}" "${sizes[@]}"
+if "$torch" -c 'import torch' 2>/dev/null; then
+  peers+=("$build/torch.json")
+  "$torch" bench/peers/losses.py "$build/torch.json" "$repetitions" 1000000x10 65536x100 65536x1000 4096x50000
+fi
 readme=()
 if [ "${1:-}" = --update-readme ]; then readme=(bench/README.md); fi
-"$venv/bin/python" bench/table.py "$build/weakly.json" "$build/peers.json" "${readme[@]}" | tee "$build/table.md"
+"$venv/bin/python" bench/table.py "$build/weakly.json" "${peers[@]}" "${readme[@]}" | tee "$build/table.md"

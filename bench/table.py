@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: MIT
-"""Merge one run of weakly_bench and of the peers into the table of bench/README.md.
+"""Merge one run of weakly_bench and of the peers into the tables of bench/README.md.
 
-    python table.py weakly.json peers.json [README.md]
+    python table.py weakly.json peers.json... [README.md]
 
 Times are the least of the repetitions, ratios are taken within the run. One-thread rows compare CPU time, which a busy
 machine changes least; two-thread rows have to compare wall time, and mean something only on a machine that is otherwise
-idle: the load average is printed for that. A row that was not run is shown as missing. With a third argument the table
-also replaces what stands between the marks in that file.
+idle: the load average is printed for that. A row that was not run is shown as missing. With a page as the last argument the
+tables also replace what stands between the marks in it.
 """
 
 import json
@@ -16,6 +16,10 @@ import sys
 
 SMALL, LARGE = "1000000x10", "100000x1000"
 JOINT, ISSUES = "thresholds_and_confident_joint", "issues_and_score"
+
+# Goal and stretch of loss + gradient in streaming copies of the logits, and how many times faster than torch.
+LOSS_GOALS = {"1000000x10": (2.6, 2.0, 25), "65536x100": (1.8, 1.5, 8), "65536x1000": (1.55, 1.3, 4), "4096x50000": (2.1, 1.4, 4)}
+LONGEST_WITH_AVX512 = 1.6
 BEGIN, END = "<!-- measured -->", "<!-- end of measured -->"
 
 
@@ -58,10 +62,9 @@ class Table:
             return
         value = ratio(*times)
         shown = " / ".join(milliseconds(t) for t in times)
-        met = value <= goal if at_most else value >= goal
-        extra = "" if stretch is None else bound(stretch, at_most, unit)
+        met = "" if goal is None else "yes" if (value <= goal if at_most else value >= goal) else "no"
         self.lines.append(
-            f"| {work} | {shown} | {value:.3g} {unit} | {bound(goal, at_most, unit)} | {extra} | {'yes' if met else 'no'} |")
+            f"| {work} | {shown} | {value:.3g} {unit} | {bound(goal, at_most, unit)} | {bound(stretch, at_most, unit)} | {met} |")
 
     def memory(self, size, threads):
         k = int(size.split("x")[1])
@@ -88,7 +91,53 @@ class Table:
 
 
 def bound(value, at_most, unit):
-    return f"{'≤' if at_most else '≥'} {value:g} {unit}"
+    return "" if value is None else f"{'≤' if at_most else '≥'} {value:g} {unit}"
+
+
+def over(a, b):
+    return a / b
+
+
+def losses(t):
+    """The rows of the losses: every time is that of loss and gradient unless the row says otherwise."""
+    def copy(size, threads=1):
+        return f"floor/copy/{size}/threads:{threads}"
+
+    def entropy(size, what="gradient", threads=1):
+        return f"loss/cross_entropy/{what}/{size}/threads:{threads}"
+
+    for size, (goal, stretch, faster) in LOSS_GOALS.items():
+        if size == "4096x50000" and has_avx512():
+            goal = LONGEST_WITH_AVX512
+        t.row(f"cross-entropy, {size} (loss / copy)", [entropy(size), copy(size)], "cpu", over, goal, True, stretch)
+        t.row(f"cross-entropy, {size}, against PyTorch into mapped memory (torch / weakly)",
+              [f"torch/cross_entropy/out/{size}", entropy(size)], "cpu", over, faster, False)
+        t.row(f"cross-entropy, {size}, every row shifted (30 x the logits / the logits)", [entropy(size, "extreme"), entropy(size)],
+              "cpu", over, 2.5, True)
+        for what in ("value", "double", "half"):
+            t.row(f"cross-entropy, {size}, {what}{' only' if what == 'value' else ''} (loss / copy of float)", [entropy(size, what), copy(size)],
+                  "cpu", over, None, True)
+    for size in list(LOSS_GOALS)[:3]:
+        for name, shown, goal, stretch in (("lambda_0.10", "lambda 0.1, every row shifted", 2, 1.5), ("lambda_1.00", "lambda 1", 1.3, 1.1),
+                                           ("lambda_10.0", "lambda 10", 1.3, 1.1), ("margin_table", "table of margins", 1.3, 1.1)):
+            t.row(f"LDR-KL, {shown}, {size} (LDR / cross-entropy)", [f"loss/ldr_kl/{name}/{size}", entropy(size)], "cpu", over, goal,
+                  True, stretch)
+    for size in list(LOSS_GOALS)[:3]:
+        for alpha in (2, 3):
+            t.row(f"ALDR-KL, alpha {alpha}, {size} (ALDR / LDR)", [f"loss/aldr_kl/alpha_{alpha}/{size}", f"loss/aldr_kl/ldr_kl/{size}"],
+                  "cpu", over, 6, True, 4)
+    for size in ("1000000x10", "65536x100"):
+        t.row(f"cross-entropy, two threads against one, {size} (one / two)", [entropy(size), entropy(size, threads=2)], "wall", over,
+              1.8, False)
+    t.row("cross-entropy, two threads, 65536x1000 (loss / copy, two threads both)",
+          [entropy("65536x1000", threads=2), copy("65536x1000", 2)], "wall", over, 1.3, True)
+
+
+def has_avx512():
+    try:
+        return any(line.startswith("flags") and " avx512f " in line for line in open("/proc/cpuinfo"))
+    except OSError:
+        return False
 
 
 def processor():
@@ -104,8 +153,14 @@ def processor():
 def main():
     bench = read_bench(sys.argv[1])
     context = json.load(open(sys.argv[1]))["context"]
-    peer_file = json.load(open(sys.argv[2]))
-    t = Table(bench, peer_file["times"])
+    pages = [a for a in sys.argv[2:] if a.endswith(".md")]
+    versions, peers = {}, {}
+    for path in sys.argv[2:]:
+        if path not in pages:
+            peer_file = json.load(open(path))
+            versions |= peer_file["versions"]
+            peers |= peer_file["times"]
+    t = Table(bench, peers)
 
     def read(size, threads=1):
         return f"floor/read/{size}/threads:{threads}"
@@ -116,40 +171,47 @@ def main():
     t.row("thresholds + confident joint, 1e6 x 10, against two reads (joint / one read)", [joint(SMALL), read(SMALL)],
           "cpu", lambda a, b: a / (2 * b), 2.8, True, 2.2)
     t.row("same, 1e5 x 1000, against one read (joint / read)", [joint(LARGE), read(LARGE)],
-          "cpu", lambda a, b: a / b, 1.7, True, 1.4)
+          "cpu", over, 1.7, True, 1.4)
     t.row("two threads against one, 1e6 x 10 (one / two)", [joint(SMALL), joint(SMALL, 2)],
-          "wall", lambda a, b: a / b, 1.6, False)
+          "wall", over, 1.6, False)
     t.row("two threads, 1e5 x 1000, against the two-thread read (joint / read)", [joint(LARGE, 2), read(LARGE, 2)],
-          "wall", lambda a, b: a / b, 1.6, True)
+          "wall", over, 1.6, True)
     for size, shown, goal, stretch in ((SMALL, "1e6 x 10", 50, 100), (LARGE, "1e5 x 1000", 10, 20)):
         t.row(f"joint + default filter + one score, {shown}, CPU seconds (cleanlab / weakly)",
-              [f"cleanlab/{ISSUES}/{size}", f"{ISSUES}/{size}"], "cpu", lambda a, b: a / b, goal, False, stretch)
+              [f"cleanlab/{ISSUES}/{size}", f"{ISSUES}/{size}"], "cpu", over, goal, False, stretch)
     for size in (SMALL, LARGE):
         for threads in (1, 2):
             t.memory(size, threads)
     t.sparse()
+    of_losses = Table(bench, peers)
+    losses(of_losses)
 
     load = ", ".join(f"{x:.2g}" for x in context.get("load_avg", [])) or "unknown"
     out = [f"{processor()}, {context['num_cpus']} logical CPUs, load average {load} at the start; "
-           f"cleanlab {peer_file['versions']['cleanlab']}, numpy {peer_file['versions']['numpy']}.", "",
+           + ", ".join(f"{name} {version}" for name, version in versions.items()) + ".", "",
            "| work | times | result | goal | stretch | met |", "| --- | --- | --- | --- | --- | --- |", *t.lines, "",
+           "| losses, float, loss + gradient | times | result | goal | stretch | met |", "| --- | --- | --- | --- | --- | --- |",
+           *of_losses.lines, "",
            "| one thread | wall | CPU | weakly, CPU | ratio of CPU |", "| --- | --- | --- | --- | --- |"]
     for size in (SMALL, LARGE):
         found = bench.get(read(size))
         if found:
             out.append(f"| floor: one read, {size} | {milliseconds(found['wall'])} | {milliseconds(found['cpu'])} | | |")
-    for name, times in peer_file["times"].items():
-        _, work, size = name.split("/")
-        ours = t.time(joint(size) if work == JOINT else f"{ISSUES}/{size}", "cpu") if work != "issues" else None
+    for name, times in peers.items():
+        who, work, *which, size = name.split("/")
+        if who == "torch":
+            ours = t.time(f"loss/{work}/gradient/{size}/threads:1", "cpu")
+        else:
+            ours = t.time(joint(size) if work == JOINT else f"{ISSUES}/{size}", "cpu") if work != "issues" else None
         shown = f"{milliseconds(ours)} | {times['cpu'] / ours:.3g} x" if ours else "|"
         out.append(f"| {name} | {milliseconds(times['wall'])} | {milliseconds(times['cpu'])} | {shown} |")
     text = "\n".join(out) + "\n"
     print(text, end="")
-    if len(sys.argv) > 3:
-        page = open(sys.argv[3]).read()
+    for path in pages:
+        page = open(path).read()
         before, rest = page.split(BEGIN, 1)
         after = rest.split(END, 1)[1]
-        open(sys.argv[3], "w").write(f"{before}{BEGIN}\n\n{text}\n{END}{after}")
+        open(path, "w").write(f"{before}{BEGIN}\n\n{text}\n{END}{after}")
 
 
 if __name__ == "__main__":

@@ -14,6 +14,10 @@
 
 namespace bench {
 
+/// Rows and classes of the goals of bench/README.md.
+inline constexpr std::pair<weakly::index_t, weakly::index_t> loss_sizes[] = {
+    {1000000, 10}, {65536, 100}, {65536, 1000}, {4096, 50000}};
+
 /// Gaussian logits of deviation 3, random labels, and room for what a loss writes. Huge pages, as the floors have them.
 struct logit_arrays {
   weakly::index_t n = 0, k = 0;
