@@ -62,7 +62,14 @@ class aldr_lanes {
   static constexpr index_t longest_row = 256;
 
   aldr_lanes(const softmax_scores<T>& scores, const aldr_problem& problem)
-      : scores_(scores), problem_(problem), exp_(T(1)) {}
+      : scores_(scores),
+        exp_(T(1)),
+        lambda0_(static_cast<T>(problem.lambda0)),
+        unit_(static_cast<T>(1 / problem.lambda0)),
+        least_(static_cast<T>(problem.least())),
+        weight_(static_cast<T>(problem.weight())),
+        share_(static_cast<T>(1 / problem.weight())),
+        each_(static_cast<T>(1 / double(scores.classes()))) {}
 
   // Of each row, after finish.
   alignas(64) T value[std::size_t(lanes)];
@@ -74,10 +81,9 @@ class aldr_lanes {
     std::copy_n(label, rows, label_);
     std::fill(label_ + rows, label_ + lanes, label[rows - 1]);
     load(first, rows);
-    const T least = static_cast<T>(problem_.least());
-    low_ = least;
+    low_ = least_;
     high_ = T(1);
-    u_ = least + (T(1) - least) / T(2);
+    u_ = (least_ + T(1)) / T(2);
     running_ = top_ == top_;
     rounds_ = 0;
   }
@@ -88,7 +94,7 @@ class aldr_lanes {
     if (!simd::any(running_) || rounds_++ == 200) return false;
     const index_t k = scores_.classes();
     const T tolerance = 4 * std::numeric_limits<T>::epsilon();
-    const batch share = static_cast<T>(1 / problem_.weight());
+    const batch share = share_;
     const simd::scaled_exp<T> exp = exp_;
     const batch u = u_;
     const batch beta = batch(T(1)) / u;
@@ -102,7 +108,7 @@ class aldr_lanes {
     const batch mean = m.first * inverse, square = m.second * inverse;
     const batch variance = simd::max(square - mean * mean, T(0));
     const batch cubic = m.third * inverse - T(3) * mean * square + T(2) * mean * mean * mean;
-    const batch kl = simd::max(mean - simd::log(m.sum * T(1 / double(k))), T(0));
+    const batch kl = simd::max(mean - simd::log(m.sum * each_), T(0));
     const batch phi = batch(T(1)) - u - kl * share;
     const auto positive = phi > batch(T(0));
     const batch low = simd::select(running_ & positive, u, low_), high = simd::select(running_ & ~positive, u, high_);
@@ -133,9 +139,8 @@ class aldr_lanes {
     for (; j + 2 <= k; j += 2) keep<2>(exp, j, beta, sums);
     if (j < k) keep<1>(exp, j, beta, sums);
     const batch others = sums.others, sum = others + sums.own, inverse = batch(T(1)) / sum;
-    const batch excess = simd::log(sum / T(k)), away = u - T(1);
-    const batch half_weight = static_cast<T>(problem_.weight() / 2);
-    const T lambda0 = static_cast<T>(problem_.lambda0);
+    const batch excess = simd::log(sum * each_), away = u - T(1);
+    const batch half_weight = weight_ / T(2), lambda0 = lambda0_;
     const auto bad = top_ != top_;
     const batch nan = std::numeric_limits<T>::quiet_NaN();
     simd::store(value, top_ + lambda0 * (u * excess - half_weight * away * away));
@@ -199,47 +204,56 @@ class aldr_lanes {
     simd::unroll<N>([&](auto i) { m.add(e[i], z[i]); });
   }
 
+  // delta of `lanes` columns from j on, all but the label's.
+  template <class Load>
+  WEAKLY_INLINE void take_columns(index_t j, const T* const* start, const T* origin, const T* shared,
+                                  const T* const* margins, Load load_some) {
+    batch row[std::size_t(lanes)];
+    simd::unroll<int(lanes)>([&](auto r) { row[r] = load_some(start[r] + j) - origin[r]; });
+    if (margins[0] == nullptr)
+      simd::unroll<int(lanes)>([&](auto r) { row[r] += shared[r]; });
+    else
+      simd::unroll<int(lanes)>([&](auto r) { row[r] += load_some(margins[r] + j); });
+    lane_transpose<T>()(row);
+    simd::unroll<int(lanes)>([&](auto i) { simd::store(y_ + (j + i) * lanes, row[i]); });
+  }
+
   // Exponents in units of lambda0, column by column.
   void load(index_t first, index_t rows) {
     const index_t k = scores_.classes();
-    const lane_transpose<T> transpose;
     const T* const x = scores_.logits.rows(first, rows, input_);
-    T origin[std::size_t(lanes)], shared[std::size_t(lanes)];
+    alignas(64) T origin[std::size_t(lanes)], at[std::size_t(lanes)], own[std::size_t(lanes)] = {};
+    T shared[std::size_t(lanes)];
+    const T* start[std::size_t(lanes)];
     const T* margins[std::size_t(lanes)] = {};
     for (index_t r = 0; r < lanes; ++r) {
-      const index_t row = std::min(r, rows - 1);  // lanes left over repeat the last row
-      origin[r] = x[row * k + label_[r]];
-      shared[r] = scores_.margin_by_column() ? T(0) : scores_.shared_margin(label_[r]);
-      if (scores_.margin_by_column())
-        margins[r] = scores_.column_margins(first + row, label_[r], 0, k, margins_ + r * longest_row);
-    }
-    const index_t whole = k / lanes * lanes, left = k - whole;
-    for (index_t j = 0; j < k; j += lanes) {
-      batch row[std::size_t(lanes)];
-      simd::unroll<int(lanes)>([&](auto r) {
-        const T* const from = x + std::min<index_t>(r, rows - 1) * k + j;
-        row[r] = (j < whole ? simd::load(from) : simd::load_partial(from, left)) - origin[r];
-      });
-      if (scores_.margin_by_column())
-        simd::unroll<int(lanes)>([&](auto r) {
-          row[r] += j < whole ? simd::load(margins[r] + j) : simd::load_partial(margins[r] + j, left);
-        });
-      else
-        simd::unroll<int(lanes)>([&](auto r) { row[r] += shared[r]; });
-      transpose(row);
-      simd::unroll<int(lanes)>([&](auto i) { simd::store(y_ + (j + i) * lanes, row[i]); });
-    }
-    if (x != input_)
-      for (index_t j = 0; j < rows * k; j += simd::line_size<T>) simd::prefetch(x + rows * k + j);
-    alignas(64) T own[std::size_t(lanes)], at[std::size_t(lanes)];
-    for (index_t r = 0; r < lanes; ++r) {
-      own[r] = (origin[r] - origin[r]) + scores_.label_margin(first + std::min(r, rows - 1), label_[r]);
+      start[r] = x + std::min(r, rows - 1) * k;  // lanes left over repeat the last row
+      origin[r] = start[r][label_[r]];
       at[r] = static_cast<T>(label_[r]);
+      shared[r] = scores_.margin;
     }
-    const batch of_label = simd::load(static_cast<const T*>(own));
+    if (scores_.kind > margin_of::all) {
+      for (index_t r = 0; r < lanes; ++r) {
+        const index_t row = first + std::min(r, rows - 1);
+        own[r] = scores_.label_margin(row, label_[r]);
+        if (scores_.margin_by_column())
+          margins[r] = scores_.column_margins(row, label_[r], 0, k, margins_ + r * longest_row);
+        else
+          shared[r] = scores_.shared_margin(label_[r]);
+      }
+    }
+    index_t j = 0;
+    for (; j + lanes <= k; j += lanes)
+      take_columns(j, start, origin, shared, margins, [](const T* p) { return simd::load(p); });
+    if (j < k)
+      take_columns(j, start, origin, shared, margins, [&](const T* p) { return simd::load_partial(p, k - j); });
+    if (x != input_)
+      for (j = 0; j < rows * k; j += simd::line_size<T>) simd::prefetch(x + rows * k + j);
+    const batch f = simd::load(static_cast<const T*>(origin));
+    const batch of_label = (f - f) + simd::load(static_cast<const T*>(own));
     at_ = simd::load(static_cast<const T*>(at));
     batch top = -std::numeric_limits<T>::infinity(), sum = T(0), column = T(0);
-    for (index_t j = 0; j < k; ++j, column += T(1)) {
+    for (j = 0; j < k; ++j, column += T(1)) {
       const batch delta = simd::select(column == at_, of_label, simd::load(y_ + j * lanes));
       simd::store(y_ + j * lanes, delta);
       top = simd::max(delta, top);
@@ -247,14 +261,13 @@ class aldr_lanes {
     }
     const auto bad = (sum != sum) | (top == batch(std::numeric_limits<T>::infinity()));
     top_ = simd::select(bad, std::numeric_limits<T>::quiet_NaN(), top);
-    const batch scale = static_cast<T>(1 / problem_.lambda0), lowest = T(aldr_lowest);
-    for (index_t j = 0; j < k; ++j)
-      simd::store(y_ + j * lanes, simd::max(lowest, (simd::load(y_ + j * lanes) - top_) * scale));
+    const batch scale = unit_, lowest = T(aldr_lowest);
+    for (j = 0; j < k; ++j) simd::store(y_ + j * lanes, simd::max(lowest, (simd::load(y_ + j * lanes) - top_) * scale));
   }
 
   const softmax_scores<T>& scores_;
-  aldr_problem problem_;
   simd::scaled_exp<T> exp_;
+  T lambda0_, unit_, least_, weight_, share_, each_;  // unit = 1 / lambda0, share = 1 / weight, each = 1 / k
   batch top_, at_, u_, low_, high_;
   simd::mask<T> running_;
   int rounds_ = 0;
