@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <weakly/core/config.hpp>
+#include <weakly/core/error.hpp>
+#include <weakly/core/view.hpp>
+
+#include <algorithm>
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+#include <type_traits>
+
+namespace weakly::inline v0 {
+
+namespace detail {
+
+template <class X>
+concept mask_matrix = readable_matrix<X> && on_host<X> && std::is_integral_v<typename input_view_t<X>::value_type>;
+
+}  // namespace detail
+
+/// Sets of candidate labels, one for each row of a batch, read where they lie: made by candidate_masks, candidate_bits
+/// or candidate_lists, none of which converts anything. A set may be full (nothing is known) or a singleton (the label
+/// is); an empty one is an impossible observation. Holds views.
+class candidate_sets {
+ public:
+  index_t rows() const { return rows_; }
+  index_t classes() const { return classes_; }
+
+  /// Whether the set of a row is well formed: for lists, offsets that run forward within the list, and labels in
+  /// [0, k), ascending, none twice; for bits, none beyond k. Masks always are. O(size of the row).
+  bool valid(index_t row) const { return valid_(*this, row); }
+
+  /// marks[j] = 1 where label column + j belongs to the set of `row`, else 0. The row must be valid.
+  template <class T>
+  void marks(index_t row, index_t column, index_t count, T* marks) const {
+    if constexpr (std::is_same_v<T, float>)
+      single_(*this, row, column, count, marks);
+    else
+      wide_(*this, row, column, count, marks);
+  }
+
+ private:
+  template <class M>
+  friend candidate_sets candidate_masks(const M& mask);
+  template <class W>
+  friend candidate_sets candidate_bits(const W& words, index_t classes);
+  template <class O, class L>
+  friend candidate_sets candidate_lists(const O& offsets, const L& labels, index_t classes);
+
+  template <class Source>
+  void read_with() {
+    valid_ = &Source::valid;
+    single_ = &Source::template marks<float>;
+    wide_ = &Source::template marks<double>;
+  }
+
+  template <class Mark>
+  struct mask_source {
+    static bool valid(const candidate_sets&, index_t) { return true; }
+    template <class T>
+    static void marks(const candidate_sets& s, index_t row, index_t column, index_t count, T* out) {
+      const Mark* const mark = static_cast<const Mark*>(s.data_) + row * s.row_stride_ + column * s.column_stride_;
+      if (s.column_stride_ == 1)
+        for (index_t j = 0; j < count; ++j) out[j] = mark[j] != Mark(0) ? T(1) : T(0);
+      else
+        for (index_t j = 0; j < count; ++j) out[j] = mark[j * s.column_stride_] != Mark(0) ? T(1) : T(0);
+    }
+  };
+
+  struct bit_source {
+    static std::uint64_t word(const candidate_sets& s, index_t row, index_t w) {
+      return static_cast<const std::uint64_t*>(s.data_)[row * s.row_stride_ + w * s.column_stride_];
+    }
+    static bool valid(const candidate_sets& s, index_t row) {
+      const index_t last = s.classes_ % 64;
+      return last == 0 || word(s, row, s.classes_ / 64) >> last == 0;
+    }
+    template <class T>
+    static void marks(const candidate_sets& s, index_t row, index_t column, index_t count, T* out) {
+      for (index_t j = 0; j < count;) {
+        const index_t at = column + j, shift = at % 64, some = std::min(64 - shift, count - j);
+        const std::uint64_t bits = word(s, row, at / 64) >> shift;
+        for (index_t b = 0; b < some; ++b) out[j + b] = static_cast<T>((bits >> b) & 1u);
+        j += some;
+      }
+    }
+  };
+
+  template <class Offset, class Label>
+  struct list_source {
+    static std::uint64_t offset(const candidate_sets& s, index_t row) {
+      return static_cast<std::uint64_t>(static_cast<const Offset*>(s.offsets_)[row * s.row_stride_]);
+    }
+    static Label label(const candidate_sets& s, std::uint64_t at) {
+      return static_cast<const Label*>(s.data_)[static_cast<index_t>(at) * s.column_stride_];
+    }
+    static bool valid(const candidate_sets& s, index_t row) {
+      const std::uint64_t first = offset(s, row), last = offset(s, row + 1);
+      if (first > last || last > static_cast<std::uint64_t>(s.list_size_)) return false;
+      for (std::uint64_t i = first; i < last; ++i) {
+        if (static_cast<std::uint64_t>(label(s, i)) >= static_cast<std::uint64_t>(s.classes_)) return false;
+        if (i > first && !(label(s, i - 1) < label(s, i))) return false;
+      }
+      return true;
+    }
+    template <class T>
+    static void marks(const candidate_sets& s, index_t row, index_t column, index_t count, T* out) {
+      std::fill_n(out, count, T(0));
+      for (std::uint64_t i = offset(s, row); i < offset(s, row + 1); ++i) {
+        const index_t at = static_cast<index_t>(label(s, i)) - column;
+        if (at >= 0 && at < count) out[at] = 1;
+      }
+    }
+  };
+
+  const void* data_ = nullptr;
+  const void* offsets_ = nullptr;
+  index_t row_stride_ = 0;
+  index_t column_stride_ = 0;
+  index_t list_size_ = 0;
+  index_t rows_ = 0;
+  index_t classes_ = 0;
+  bool (*valid_)(const candidate_sets&, index_t) = nullptr;
+  void (*single_)(const candidate_sets&, index_t, index_t, index_t, float*) = nullptr;
+  void (*wide_)(const candidate_sets&, index_t, index_t, index_t, double*) = nullptr;
+};
+
+/// mask  n x k  integers or bools: label j is a candidate of row i where mask(i, j) is not zero. Best where sets hold
+/// an eighth of the labels or more.
+template <class M>
+candidate_sets candidate_masks(const M& mask) {
+  static_assert(detail::mask_matrix<M>, "a mask is an n x k matrix of integers or bools");
+  const auto v = view(mask);
+  candidate_sets s;
+  s.data_ = v.data();
+  s.rows_ = v.extent(0);
+  s.classes_ = v.extent(1);
+  s.row_stride_ = v.stride(0);
+  s.column_stride_ = v.stride(1);
+  s.template read_with<candidate_sets::mask_source<typename decltype(v)::value_type>>();
+  return s;
+}
+
+/// words  n x ceil(k / 64)  64-bit unsigned: label j is a candidate where bit j % 64 of word j / 64 is set. Bits beyond
+/// k are zero. Throws shape_error.
+template <class W>
+candidate_sets candidate_bits(const W& words, index_t classes) {
+  static_assert(readable_matrix<W> && on_host<W> && sizeof(typename detail::input_view_t<W>::value_type) == 8 &&
+                    std::is_unsigned_v<typename detail::input_view_t<W>::value_type>,
+                "bits are an n x ceil(k / 64) matrix of 64-bit unsigned words");
+  const auto v = view(words);
+  detail::require_extent("candidate_bits: words", v, 1, (classes + 63) / 64);
+  candidate_sets s;
+  s.data_ = v.data();
+  s.rows_ = v.extent(0);
+  s.classes_ = classes;
+  s.row_stride_ = v.stride(0);
+  s.column_stride_ = v.stride(1);
+  s.read_with<candidate_sets::bit_source>();
+  return s;
+}
+
+/// Compressed rows: the candidates of row i are labels(offsets(i)), ..., labels(offsets(i + 1) - 1), ascending.
+///
+/// offsets  n + 1  integers      labels  as many as offsets(n) says      k  classes
+///
+/// Throws shape_error for no offsets. What the rows hold is checked when they are read.
+template <class O, class L>
+candidate_sets candidate_lists(const O& offsets, const L& labels, index_t classes) {
+  static_assert(readable_vector<O> && readable_vector<L> && on_host<O> && on_host<L> &&
+                    std::is_integral_v<typename detail::input_view_t<O>::value_type> &&
+                    std::is_integral_v<typename detail::input_view_t<L>::value_type>,
+                "lists are a vector of integer offsets and a vector of integer labels");
+  const auto o = view(offsets);
+  const auto l = view(labels);
+  if (o.extent(0) < 1) detail::fail<shape_error>("candidate_lists: offsets is empty; n rows need n + 1 offsets");
+  candidate_sets s;
+  s.data_ = l.data();
+  s.offsets_ = o.data();
+  s.rows_ = o.extent(0) - 1;
+  s.classes_ = classes;
+  s.row_stride_ = o.stride(0);
+  s.column_stride_ = l.stride(0);
+  s.list_size_ = l.extent(0);
+  s.template read_with<
+      candidate_sets::list_source<typename decltype(o)::value_type, typename decltype(l)::value_type>>();
+  return s;
+}
+
+}  // namespace weakly::inline v0

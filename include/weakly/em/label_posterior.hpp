@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <weakly/core/error.hpp>
+#include <weakly/core/executor.hpp>
+#include <weakly/core/half.hpp>
+#include <weakly/core/output.hpp>
+#include <weakly/core/row_access.hpp>
+#include <weakly/core/view.hpp>
+#include <weakly/em/detail/observed_rows.hpp>
+#include <weakly/em/observations.hpp>
+
+#include <cstdint>
+
+namespace weakly::inline v0 {
+
+/// What becomes of a row whose observation is impossible: an empty set, or one that the scores exclude.
+enum class impossible_row : std::uint8_t {
+  refuse,  ///< value_error names the first such row, after all others are done; the row is NaN, its loss infinite
+  keep     ///< the same without the error: the caller looks at the losses
+};
+
+struct label_posterior_options {
+  impossible_row impossible = impossible_row::refuse;
+};
+
+namespace detail {
+
+template <executor Exec, class T>
+void run_label_posterior(Exec& ex, const observed_rows<T>& rows, index_t n, const label_posterior_options& options) {
+  constexpr auto name = "label_posterior";
+  const index_t k = rows.scores.columns();
+  if (rows.observed.rows() != n || rows.observed.classes() != k)
+    fail<shape_error>(name, ": observations of ", rows.observed.rows(), " rows and ", rows.observed.classes(),
+                      " classes for scores of ", n, " rows and ", k, " classes");
+  if (n == 0) return;
+  if (k == 0) fail<shape_error>(name, ": scores have ", n, " rows of 0 classes; there must be at least one class");
+  shared_status malformed, impossible;
+  for_row_chunks(ex, n, k, [&](index_t first, index_t last) {
+    const auto bad = rows(first, last);
+    malformed.merge(bad.malformed);
+    impossible.merge(bad.impossible);
+  });
+  if (const status bad = malformed.load(); !bad.ok())
+    fail<label_error>(name, ": the observation of row ", bad.first_bad_row, " is malformed (", bad.count,
+                      bad.count == 1 ? " such row" : " such rows",
+                      "); labels lie in [0, k), lists are ascending without repeats and their offsets run forward");
+  if (const status bad = impossible.load(); !bad.ok() && options.impossible == impossible_row::refuse)
+    fail<value_error>(name, ": the observation of row ", bad.first_bad_row, " is impossible (", bad.count,
+                      bad.count == 1 ? " such row" : " such rows",
+                      "): no class that it allows has any probability; leave such rows out, or pass "
+                      "{.impossible = impossible_row::keep} and look for infinite losses");
+}
+
+}  // namespace detail
+
+/// Posterior over the true label of each row, given a model's scores and what was observed: the E-step of every
+/// weakly labelled batch, with the loss that it belongs to and its gradient in the same pass.
+///
+///     p = softmax(scores(i) + log_ratio),   t(c) = likelihood of the observation of row i given class c
+///     posterior(i, c) = p(c) t(c) / sum over j of p(j) t(j)
+///     loss(i) = -log sum over c of p(c) t(c),   grad(i, c) = d loss(i) / d scores(i, c) = p(c) - posterior(i, c)
+///
+/// scores     [..., k]  logits, or log-probabilities up to a constant of the row; -inf means probability zero
+/// observed             labels, sets, noisy labels, nothing, or a mixture of these row by row (observations.hpp)
+/// log_ratio  k         log of target prior over model prior, or left out
+/// posterior  [..., k]  or discard; rows sum to one
+/// loss       [...]     or discard
+/// grad       [..., k]  or discard; one of posterior and grad may be the storage of `scores`
+///
+/// The gradient is also that of the soft cross-entropy to the posterior held fixed, so a step along it is a step of
+/// expectation maximisation. A full set has the posterior p and loss 0; a singleton a posterior of exactly one. What
+/// the observation allows is compared within itself: posteriors are right however improbable all of it is. A row with a
+/// NaN or +inf, or -inf throughout what is allowed, comes out as NaN, and no other row does. Throws shape_error;
+/// label_error for malformed observations, whose rows count as impossible; value_error for impossible ones, unless
+/// kept. All other rows are done first. O(n k), allocates nothing. Same bits for every executor, layout and batch, and
+/// for every form of the same sets. Chen, Shah, Wang et al., "Imprecise label learning", arXiv 2305.12715; Feng, Lv,
+/// Han et al., NeurIPS 2020 (sets); Patrini et al., CVPR 2017 (noisy labels, forward correction).
+template <executor Exec, score_tensor Scores, real_vector Ratio, real_output Posterior, real_output Loss,
+          real_output Grad>
+void label_posterior(Exec&& ex, const Scores& scores, const observations& observed, const Ratio& log_ratio,
+                     Posterior&& posterior, Loss&& loss, Grad&& grad, const label_posterior_options& options = {}) {
+  using T = arithmetic_t<typename detail::input_view_t<Scores>::value_type>;
+  const auto rows = as_rows(view(scores));
+  const index_t n = rows.extent(0), k = rows.extent(1);
+  detail::observed_rows<T> work;
+  work.scores = detail::row_source<T>(rows);
+  detail::require_extent("label_posterior: log_ratio", view(log_ratio), 0, k);
+  work.log_ratio = detail::row_source<T>(as_rows(view(log_ratio)));
+  work.observed = observed;
+  work.posterior = detail::gradient_sink<T>("label_posterior", posterior, n, k);
+  work.loss = detail::value_sink<T>("label_posterior", "loss", loss, n);
+  work.grad = detail::gradient_sink<T>("label_posterior", grad, n, k);
+  detail::run_label_posterior(ex, work, n, options);
+}
+template <executor Exec, score_tensor Scores, real_output Posterior, real_output Loss, real_output Grad>
+void label_posterior(Exec&& ex, const Scores& scores, const observations& observed, Posterior&& posterior, Loss&& loss,
+                     Grad&& grad, const label_posterior_options& options = {}) {
+  using T = arithmetic_t<typename detail::input_view_t<Scores>::value_type>;
+  const auto rows = as_rows(view(scores));
+  const index_t n = rows.extent(0), k = rows.extent(1);
+  detail::observed_rows<T> work;
+  work.scores = detail::row_source<T>(rows);
+  work.observed = observed;
+  work.posterior = detail::gradient_sink<T>("label_posterior", posterior, n, k);
+  work.loss = detail::value_sink<T>("label_posterior", "loss", loss, n);
+  work.grad = detail::gradient_sink<T>("label_posterior", grad, n, k);
+  detail::run_label_posterior(ex, work, n, options);
+}
+template <score_tensor Scores, real_output Posterior, real_output Loss, real_output Grad>
+void label_posterior(const Scores& scores, const observations& observed, Posterior&& posterior, Loss&& loss,
+                     Grad&& grad, const label_posterior_options& options = {}) {
+  label_posterior(seq, scores, observed, posterior, loss, grad, options);
+}
+
+}  // namespace weakly::inline v0

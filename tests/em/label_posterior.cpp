@@ -1,0 +1,396 @@
+// SPDX-License-Identifier: MIT
+#include "em_reference.hpp"
+
+#include <weakly/em/label_posterior.hpp>
+#include <weakly/exec/thread_pool.hpp>
+
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <functional>
+#include <limits>
+#include <random>
+#include <string>
+#include <vector>
+
+namespace {
+
+using weakly::index_t;
+using weakly::observations;
+
+constexpr double inf = std::numeric_limits<double>::infinity();
+
+template <class T>
+struct outcome {
+  std::vector<T> posterior, loss, grad;
+
+  outcome(index_t n, index_t k)
+      : posterior(static_cast<std::size_t>(n * k)),
+        loss(static_cast<std::size_t>(n)),
+        grad(static_cast<std::size_t>(n * k)) {}
+};
+
+template <class T>
+bool same_bits(const std::vector<T>& a, const std::vector<T>& b) {
+  return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(T)) == 0;
+}
+template <class T>
+bool same_bits(const outcome<T>& a, const outcome<T>& b) {
+  return same_bits(a.posterior, b.posterior) && same_bits(a.loss, b.loss) && same_bits(a.grad, b.grad);
+}
+
+template <class T>
+outcome<T> run(const std::vector<T>& logits, index_t k, const observations& o) {
+  const index_t n = o.rows();
+  outcome<T> r(n, k);
+  weakly::label_posterior(weakly::view(logits.data(), n, k), o, weakly::view(r.posterior.data(), n, k), r.loss,
+                          weakly::view(r.grad.data(), n, k), {.impossible = weakly::impossible_row::keep});
+  return r;
+}
+
+bool close(double got, double want, double relative, double absolute) {
+  if (std::isnan(want)) return std::isnan(got);
+  return got == want || std::abs(got - want) <= relative * std::abs(want) + absolute;
+}
+
+// Everything that may be observed of n rows of k classes, with the memory behind it.
+struct scene {
+  index_t n, k;
+  std::vector<double> logits, transition, likelihood;
+  std::vector<std::uint8_t> mask;
+  std::vector<std::uint64_t> words;
+  std::vector<std::int32_t> offsets{0}, ids, label, kind;
+  weakly::candidate_sets by_mask() const { return weakly::candidate_masks(weakly::view(mask.data(), n, k)); }
+  weakly::candidate_sets by_bits() const {
+    return weakly::candidate_bits(weakly::view(words.data(), n, (k + 63) / 64), k);
+  }
+  weakly::candidate_sets by_lists() const { return weakly::candidate_lists(offsets, ids, k); }
+  auto t() const { return weakly::view(transition.data(), k, k); }
+
+  scene(index_t rows, index_t classes, double scale, unsigned seed) : n(rows), k(classes) {
+    std::mt19937 random(seed);
+    std::normal_distribution<double> logit(0, scale);
+    std::uniform_real_distribution<double> uniform(0, 1);
+    for (index_t i = 0; i < n * k; ++i) logits.push_back(static_cast<double>(static_cast<float>(logit(random))));
+    for (index_t c = 0; c < k; ++c) {
+      double sum = 0;
+      for (index_t l = 0; l < k; ++l) sum += transition.emplace_back(uniform(random) + (c == l ? 3.0 : 0.0));
+      for (index_t l = 0; l < k; ++l) transition[static_cast<std::size_t>(c * k + l)] /= sum;
+    }
+    words.resize(static_cast<std::size_t>(n * ((k + 63) / 64)));
+    for (index_t i = 0; i < n; ++i) {
+      const double share = i % 5 == 0 ? 1.0 : i % 5 == 1 ? 0.0 : uniform(random);
+      const auto sure = static_cast<index_t>(random() % static_cast<unsigned>(k));
+      for (index_t j = 0; j < k; ++j) {
+        const bool member = j == sure || uniform(random) < share;
+        mask.push_back(member ? 7 : 0);
+        likelihood.push_back(j == sure ? 0.0 : uniform(random));
+        if (!member) continue;
+        ids.push_back(static_cast<std::int32_t>(j));
+        words[static_cast<std::size_t>(i * ((k + 63) / 64) + j / 64)] |= std::uint64_t(1) << (j % 64);
+      }
+      offsets.push_back(static_cast<std::int32_t>(ids.size()));
+      label.push_back(i % 6 == 3 ? -1 : static_cast<std::int32_t>(random() % static_cast<unsigned>(k)));
+      kind.push_back(static_cast<std::int32_t>(random() % 6));
+    }
+  }
+
+  // Likelihood of each class, in long double, of every form of observation.
+  using weight_of = std::function<long double(index_t row, index_t c)>;
+  std::vector<std::pair<observations, weight_of>> forms() const {
+    const auto member = [this](index_t i, index_t c) { return mask[static_cast<std::size_t>(i * k + c)] != 0; };
+    const auto of = [this](index_t c, index_t l) {
+      return static_cast<long double>(transition[static_cast<std::size_t>(c * k + l)]);
+    };
+    const auto y = [this](index_t i) { return index_t(label[static_cast<std::size_t>(i)]); };
+    using weakly::set_likelihood;
+    return {
+        {weakly::nothing_observed(n, k), [](index_t, index_t) { return 1.0L; }},
+        {weakly::observed_labels(label, k), [y](index_t i, index_t c) { return y(i) < 0 || y(i) == c ? 1.0L : 0.0L; }},
+        {weakly::complementary_labels(label, k), [y](index_t i, index_t c) { return y(i) == c ? 0.0L : 1.0L; }},
+        {weakly::observed_sets(by_mask()), [member](index_t i, index_t c) { return member(i, c) ? 1.0L : 0.0L; }},
+        {weakly::noisy_labels_observed(label, t()),
+         [y, of](index_t i, index_t c) { return y(i) < 0 ? 1.0L : of(c, y(i)); }},
+        {weakly::observed_likelihoods(weakly::view(likelihood.data(), n, k)),
+         [this](index_t i, index_t c) {
+           return static_cast<long double>(likelihood[static_cast<std::size_t>(i * k + c)]);
+         }},
+        {weakly::noisy_sets_observed(by_lists(), t(), set_likelihood::sum),
+         [=, this](index_t i, index_t c) {
+           long double sum = 0;
+           for (index_t l = 0; l < k; ++l) sum += member(i, l) ? of(c, l) : 0;
+           return sum;
+         }},
+        {weakly::noisy_sets_observed(by_bits(), t(), set_likelihood::product),
+         [=, this](index_t i, index_t c) {
+           long double product = 1;
+           for (index_t l = 0; l < k; ++l) product *= member(i, l) ? of(c, l) : 1;
+           return product;
+         }},
+        {weakly::noisy_sets_observed(by_mask(), t(), set_likelihood::inclusion),
+         [=, this](index_t i, index_t c) {
+           long double product = 1;
+           for (index_t l = 0; l < k; ++l) product *= member(i, l) ? of(c, l) : 1 - of(c, l);
+           return product;
+         }},
+    };
+  }
+
+  long double loss(const weight_of& w, index_t i, const std::vector<long double>& z) const {
+    long double top = -std::numeric_limits<long double>::infinity(), all = 0, allowed = 0;
+    for (const long double x : z) top = std::max(top, x);
+    for (index_t c = 0; c < k; ++c) {
+      const long double e = std::exp(z[static_cast<std::size_t>(c)] - top);
+      all += e;
+      allowed += e * w(i, c);
+    }
+    return std::log(all) - std::log(allowed);
+  }
+};
+
+}  // namespace
+
+TEST_CASE("label_posterior renormalises the softmax inside a set") {
+  const std::vector<double> logits{std::log(1.0), std::log(2.0), std::log(5.0)};
+  const std::vector<int> mask{1, 1, 0};
+  const auto r = run(logits, 3, weakly::observed_sets(weakly::candidate_masks(weakly::view(mask.data(), 1, 3))));
+  CHECK(r.posterior[0] == doctest::Approx(1.0 / 3).epsilon(1e-15));
+  CHECK(r.posterior[1] == doctest::Approx(2.0 / 3).epsilon(1e-15));
+  CHECK(r.posterior[2] == 0);
+  CHECK(r.loss[0] == doctest::Approx(std::log(8.0 / 3)).epsilon(1e-15));
+  CHECK(r.grad[2] == doctest::Approx(5.0 / 8).epsilon(1e-15));
+}
+
+TEST_CASE("label_posterior agrees with its plain form for every observation, and its gradient with differences") {
+  for (const index_t k : {index_t(2), index_t(3), index_t(10), index_t(64), index_t(65), index_t(300)}) {
+    const scene s(k < 100 ? 31 : 4, k, 3, static_cast<unsigned>(k));
+    int form = 0;
+    for (const auto& [o, w] : s.forms()) {
+      CAPTURE(k);
+      CAPTURE(form++);
+      const auto r = run(s.logits, k, o);
+      const std::vector<float> logits(s.logits.begin(), s.logits.end());
+      const auto single = run(logits, k, o);
+      for (index_t i = 0; i < s.n; ++i) {
+        std::vector<long double> z(s.logits.begin() + i * k, s.logits.begin() + (i + 1) * k);
+        const auto want = static_cast<double>(s.loss(w, i, z));
+        // Whether the observation has a likelihood of its own or only a scale: losses near zero keep their digits.
+        CHECK(close(r.loss[static_cast<std::size_t>(i)], want, 1e-12, 1e-13));
+        CHECK(close(double(single.loss[static_cast<std::size_t>(i)]), want, 2e-5, 2e-5));
+        double sum = 0;
+        for (index_t c = 0; c < k; ++c) sum += r.posterior[static_cast<std::size_t>(i * k + c)];
+        CHECK(std::abs(sum - 1) <= 1e-13);
+        for (index_t c = 0; c<k; c += k> 100 ? 37 : 1) {
+          const auto at = static_cast<std::size_t>(c), all = static_cast<std::size_t>(i * k + c);
+          const long double centre = z[at], h = 1e-6L;
+          z[at] = centre + h;
+          const long double above = s.loss(w, i, z);
+          z[at] = centre - h;
+          const auto slope = static_cast<double>((above - s.loss(w, i, z)) / (2 * h));
+          z[at] = centre;
+          CHECK(close(r.grad[all], slope, 1e-8, 1e-9));
+          CHECK(close(double(single.grad[all]), slope, 1e-5, 1e-5));
+          // p - q, and q by itself: a step of EM is a step of the likelihood.
+          long double total = 0, top = *std::max_element(z.begin(), z.end());
+          for (const long double x : z) total += std::exp(x - top);
+          const auto p = static_cast<double>(std::exp(z[at] - top) / total);
+          CHECK(close(r.grad[all], p - r.posterior[all], 1e-11, 1e-13));
+        }
+      }
+    }
+  }
+}
+
+TEST_CASE("label_posterior gives the reference results") {
+  std::size_t compared = 0;
+  for (const auto& [name, f] : em_reference::instances()) {
+    CAPTURE(name);
+    const auto& logits = f.at("logits");
+    const index_t n = logits.rows, k = logits.columns;
+    const auto compare = [&](const std::string& what, const std::vector<double>& got, double relative,
+                             double absolute) {
+      if (!f.contains(what)) return;  // noisy sets are given for few classes
+      const auto& want = f.at(what).values;
+      REQUIRE(got.size() == want.size());
+      for (std::size_t i = 0; i < want.size(); ++i) {
+        CHECK_MESSAGE(close(got[i], want[i], relative, absolute), what, "[", i, "]: ", got[i], " instead of ", want[i]);
+        ++compared;
+      }
+    };
+    const auto mask = f.at("mask").labels();
+    const auto sets = weakly::candidate_masks(weakly::view(mask.data(), n, k));
+
+    const auto plain = run(logits.values, k, weakly::observed_sets(sets));
+    compare("posterior", plain.posterior, 1e-12, 1e-300);
+    compare("cc_loss", plain.loss, 1e-12, 1e-300);
+    compare("cc_grad", plain.grad, 1e-11, 1e-13);
+
+    std::vector<double> ratio;
+    for (const double p : f.at("prior").values) ratio.push_back(std::log(p));
+    outcome<double> prior(n, k);
+    weakly::label_posterior(weakly::seq, weakly::view(logits.values.data(), n, k), weakly::observed_sets(sets), ratio,
+                            weakly::view(prior.posterior.data(), n, k), prior.loss, weakly::discard,
+                            {.impossible = weakly::impossible_row::keep});
+    compare("posterior_prior", prior.posterior, 1e-12, 1e-300);
+    compare("cc_loss_prior", prior.loss, 1e-12, 1e-300);
+
+    if (!f.contains("transition")) continue;
+    const auto label = f.at("noisy_label").labels();
+    const auto t = weakly::view(f.at("transition").values.data(), k, k);
+    const auto noisy = run(logits.values, k, weakly::noisy_labels_observed(label, t));
+    compare("noisy_posterior", noisy.posterior, 1e-12, 1e-300);
+    compare("forward_loss", noisy.loss, 1e-12, 1e-300);
+    compare("forward_grad", noisy.grad, 1e-11, 1e-13);
+
+    for (const auto& [kind, text] :
+         {std::pair{weakly::set_likelihood::product, "pn_product"}, std::pair{weakly::set_likelihood::sum, "pn_sum"},
+          std::pair{weakly::set_likelihood::inclusion, "pn_inclusion"}}) {
+      const auto r = run(logits.values, k, weakly::noisy_sets_observed(sets, t, kind));
+      compare(std::string(text) + "_posterior", r.posterior, 1e-12, 1e-300);
+      compare(std::string(text) + "_nll", r.loss, 1e-12, 1e-16);  // where it is zero, the reference is off by that
+    }
+  }
+  if (compared != 0) CHECK(compared > 4500);
+}
+
+TEST_CASE_TEMPLATE("label_posterior has the same bits for every form of a set, executor, layout, batch and output", T,
+                   float, double) {
+  for (const index_t k : {index_t(10), index_t(100), index_t(300), index_t(5000)}) {
+    CAPTURE(k);
+    const scene s(k < 5000 ? 500 : 6, k, 4, 3);
+    const std::vector<T> logits(s.logits.begin(), s.logits.end());
+    const auto expected = run(logits, k, weakly::observed_sets(s.by_mask()));
+    CHECK(same_bits(run(logits, k, weakly::observed_sets(s.by_bits())), expected));
+    CHECK(same_bits(run(logits, k, weakly::observed_sets(s.by_lists())), expected));
+
+    const observations o = weakly::observed_sets(s.by_lists());
+    outcome<T> other(s.n, k);
+    weakly::thread_pool pool(3);
+    weakly::label_posterior(pool, weakly::view(logits.data(), s.n, k), o, weakly::view(other.posterior.data(), s.n, k),
+                            other.loss, weakly::view(other.grad.data(), s.n, k));
+    CHECK(same_bits(other, expected));
+
+    std::vector<T> in_place = logits;
+    weakly::label_posterior(weakly::view(in_place.data(), s.n, k), o, weakly::view(in_place.data(), s.n, k),
+                            weakly::discard, weakly::discard);
+    CHECK(same_bits(in_place, expected.posterior));
+    in_place = logits;
+    weakly::label_posterior(weakly::view(in_place.data(), s.n, k), o, weakly::discard, weakly::discard,
+                            weakly::view(in_place.data(), s.n, k));
+    CHECK(same_bits(in_place, expected.grad));
+
+    std::vector<T> by_column(logits.size());
+    for (index_t i = 0; i < s.n; ++i)
+      for (index_t j = 0; j < k; ++j)
+        by_column[static_cast<std::size_t>(j * s.n + i)] = logits[static_cast<std::size_t>(i * k + j)];
+    weakly::label_posterior(weakly::view(by_column.data(), s.n, k, 1, s.n), o, weakly::discard, other.loss,
+                            weakly::view(by_column.data(), s.n, k, 1, s.n));
+    CHECK(same_bits(other.loss, expected.loss));
+    bool equal = true;
+    for (index_t i = 0; i < s.n; ++i)
+      for (index_t j = 0; j < k; ++j)
+        equal &= by_column[static_cast<std::size_t>(j * s.n + i)] == expected.grad[static_cast<std::size_t>(i * k + j)];
+    CHECK(equal);
+  }
+}
+
+TEST_CASE_TEMPLATE("a mixed batch equals the separate calls, bit for bit", T, float, double) {
+  for (const index_t k : {index_t(10), index_t(300)}) {
+    const scene s(200, k, 3, 5);
+    const std::vector<T> logits(s.logits.begin(), s.logits.end());
+    std::vector<observations> parts;
+    std::vector<outcome<T>> separate;
+    for (const auto& [o, w] : s.forms()) {
+      if (parts.size() == 6) break;
+      parts.push_back(o);
+      separate.push_back(run(logits, k, o));
+    }
+    const auto mixed = run(logits, k, weakly::mixed_observations(s.kind, parts));
+    bool equal = true;
+    for (index_t i = 0; i < s.n; ++i) {
+      const outcome<T>& own = separate[static_cast<std::size_t>(s.kind[static_cast<std::size_t>(i)])];
+      equal &= mixed.loss[static_cast<std::size_t>(i)] == own.loss[static_cast<std::size_t>(i)];
+      for (index_t j = i * k; j < (i + 1) * k; ++j)
+        equal &= mixed.posterior[static_cast<std::size_t>(j)] == own.posterior[static_cast<std::size_t>(j)] &&
+                 mixed.grad[static_cast<std::size_t>(j)] == own.grad[static_cast<std::size_t>(j)];
+    }
+    CHECK(equal);
+  }
+}
+
+TEST_CASE_TEMPLATE("a set is decided within itself, however improbable all of it is", T, float, double) {
+  const std::vector<T> logits{0, -2000, -1999, 0, 3, 3};
+  const std::vector<int> mask{0, 1, 1, 1, 1, 1};
+  const auto r = run(logits, 3, weakly::observed_sets(weakly::candidate_masks(weakly::view(mask.data(), 2, 3))));
+  CHECK(double(r.posterior[1]) == doctest::Approx(1 / (1 + std::exp(1.0))).epsilon(1e-6));
+  CHECK(double(r.loss[0]) == doctest::Approx(1999 - std::log1p(std::exp(-1.0))).epsilon(1e-6));
+  CHECK(double(r.grad[0]) == doctest::Approx(1.0));
+  CHECK(r.loss[1] == T(0));  // a full set
+  for (int j = 3; j < 6; ++j) CHECK(r.grad[static_cast<std::size_t>(j)] == T(0));
+  const std::vector<int> one{2};
+  const std::vector<T> row{1, 2, 3};
+  const auto single = run(row, 3, weakly::observed_labels(one, 3));
+  CHECK(single.posterior[2] == T(1));
+  CHECK(single.posterior[0] == T(0));
+}
+
+TEST_CASE("impossible, malformed and undefined rows stay by themselves") {
+  const index_t k = 4;
+  std::vector<double> logits{0, 1, 2, 3, 0, 1, 2, 3, -inf, 1, 2, 3, std::nan(""), 1, 2, 3, 0, 1, 2, inf, 0, 1, 2, 3};
+  const std::vector<int> offsets{0, 2, 2, 3, 5, 7, 9}, ids{0, 1, 0, 1, 2, 1, 2, 2, 3};
+  const observations o = weakly::observed_sets(weakly::candidate_lists(offsets, ids, k));
+  const auto r = run(logits, k, o);
+  CHECK(r.loss[0] ==
+        doctest::Approx(std::log1p(std::exp(1.0) + std::exp(2.0) + std::exp(3.0)) - std::log1p(std::exp(1.0))));
+  CHECK(r.loss[1] == inf);  // an empty set
+  CHECK(std::isnan(r.posterior[4]));
+  CHECK(r.loss[2] == inf);  // only class 0, which the scores exclude
+  CHECK(std::isnan(r.loss[3]));
+  CHECK(std::isnan(r.loss[4]));
+  CHECK(std::isfinite(r.loss[5]));
+#if WEAKLY_HAS_EXCEPTIONS
+  outcome<double> other(6, k);
+  std::string message;
+  const auto call = [&](const observations& what) {
+    message.clear();
+    try {
+      weakly::label_posterior(weakly::view(logits.data(), 6, k), what, weakly::view(other.posterior.data(), 6, k),
+                              other.loss, weakly::view(other.grad.data(), 6, k));
+    } catch (const weakly::error& e) {
+      message = e.what();
+    }
+  };
+  call(o);
+  CHECK(message.find("row 1 is impossible (2 such rows)") != std::string::npos);
+  CHECK(other.loss[5] == r.loss[5]);
+  const std::vector<int> backwards{0, 2, 1, 3, 5, 7, 9}, beyond{0, 2, 2, 3, 5, 7, 99};
+  call(weakly::observed_sets(weakly::candidate_lists(backwards, ids, k)));
+  CHECK(message.find("row 1 is malformed") != std::string::npos);
+  call(weakly::observed_sets(weakly::candidate_lists(beyond, ids, k)));
+  CHECK(message.find("row 5 is malformed") != std::string::npos);
+  for (const std::vector<int>& bad :
+       {std::vector<int>{1, 0, 0, 1, 2, 1, 2, 2, 3}, std::vector<int>{0, 0, 0, 1, 2, 1, 2, 2, 3},
+        std::vector<int>{0, 4, 0, 1, 2, 1, 2, 2, 3}, std::vector<int>{-1, 1, 0, 1, 2, 1, 2, 2, 3}}) {
+    call(weakly::observed_sets(weakly::candidate_lists(offsets, bad, k)));
+    CHECK(message.find("row 0 is malformed") != std::string::npos);
+  }
+  const std::vector<int> label{0, 1, 4, 3, -2, 0};
+  call(weakly::observed_labels(label, k));
+  CHECK(message.find("row 2 is malformed (2 such rows)") != std::string::npos);
+  std::vector<std::uint64_t> word(6, 1);
+  word[3] = 1u << 4;
+  call(weakly::observed_sets(weakly::candidate_bits(weakly::view(word.data(), 6, 1), k)));
+  CHECK(message.find("row 3 is malformed") != std::string::npos);
+
+  call(weakly::nothing_observed(5, k));
+  CHECK(message.find("observations of 5 rows and 4 classes for scores of 6 rows") != std::string::npos);
+  CHECK_THROWS_AS(weakly::candidate_bits(weakly::view(word.data(), 6, 1), 65), weakly::shape_error);
+  CHECK_THROWS_AS(weakly::candidate_lists(std::vector<int>(), ids, k), weakly::shape_error);
+  CHECK_THROWS_AS(weakly::noisy_labels_observed(label, weakly::view(logits.data(), 3, 4)), weakly::shape_error);
+  CHECK_THROWS_AS(weakly::mixed_observations(label, {}), weakly::shape_error);
+#endif
+}
