@@ -3,6 +3,7 @@
 
 #include <weakly/check/distribution.hpp>
 #include <weakly/check/labels.hpp>
+#include <weakly/em/bag_count.hpp>
 #include <weakly/loss/active_passive.hpp>
 #include <weakly/loss/aldr_kl.hpp>
 #include <weakly/loss/aldr_kl_step.hpp>

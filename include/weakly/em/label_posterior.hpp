@@ -7,18 +7,11 @@
 #include <weakly/core/output.hpp>
 #include <weakly/core/row_access.hpp>
 #include <weakly/core/view.hpp>
+#include <weakly/em/detail/impossible_row.hpp>
 #include <weakly/em/detail/observed_rows.hpp>
 #include <weakly/em/observations.hpp>
 
-#include <cstdint>
-
 namespace weakly::inline v0 {
-
-/// What becomes of a row whose observation is impossible: an empty set, or one that the scores exclude.
-enum class impossible_row : std::uint8_t {
-  refuse,  ///< value_error names the first such row, after all others are done; the row is NaN, its loss infinite
-  keep     ///< the same without the error: the caller looks at the losses
-};
 
 struct label_posterior_options {
   impossible_row impossible = impossible_row::refuse;
@@ -45,11 +38,7 @@ void run_label_posterior(Exec& ex, const observed_rows<T>& rows, index_t n, cons
     fail<label_error>(name, ": the observation of row ", bad.first_bad_row, " is malformed (", bad.count,
                       bad.count == 1 ? " such row" : " such rows",
                       "); labels lie in [0, k), lists are ascending without repeats and their offsets run forward");
-  if (const status bad = impossible.load(); !bad.ok() && options.impossible == impossible_row::refuse)
-    fail<value_error>(name, ": the observation of row ", bad.first_bad_row, " is impossible (", bad.count,
-                      bad.count == 1 ? " such row" : " such rows",
-                      "): no class that it allows has any probability; leave such rows out, or pass "
-                      "{.impossible = impossible_row::keep} and look for infinite losses");
+  require_possible(name, "row", impossible.load(), options.impossible);
 }
 
 }  // namespace detail
