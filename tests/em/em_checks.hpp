@@ -35,6 +35,11 @@ auto rows(V& v, index_t k) {
   return weakly::view(v.data(), static_cast<index_t>(v.size()) / k, k);
 }
 
+template <class T = double>
+std::vector<T> zeros(index_t n) {
+  return std::vector<T>(static_cast<std::size_t>(n));
+}
+
 /// n x k numbers of a normal distribution, each also a float.
 inline std::vector<double> normal(index_t n, index_t k, double scale, unsigned seed) {
   std::mt19937 random(seed);

@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <weakly/core/error.hpp>
+#include <weakly/core/executor.hpp>
+#include <weakly/core/output.hpp>
+#include <weakly/core/row_access.hpp>
+#include <weakly/core/view.hpp>
+#include <weakly/em/detail/impossible_row.hpp>
+#include <weakly/em/detail/wide_rows.hpp>
+#include <weakly/em/observations.hpp>
+
+#include <algorithm>
+#include <cstddef>
+#include <limits>
+
+namespace weakly::inline v0 {
+
+struct em_consistency_options {
+  impossible_row impossible = impossible_row::refuse;
+};
+
+/// Consistency of two views of the same examples, each given what was observed: cross-entropy of the posterior of the
+/// strong view to that of the weak one, which is held fixed.
+///
+///     q(c) = posterior of scores and t,   t(c) = likelihood of what was observed given class c   (label_posterior.hpp)
+///     loss(i) = -sum over c of q_weak(c) log q_strong(c),   grad(i, c) = d loss / d strong(i, c) = q_strong(c) -
+///     q_weak(c)
+///
+/// weak, strong  [..., k]  logits, or log-probabilities up to a constant of the row
+/// observed                as in label_posterior; nothing_observed gives plain consistency
+/// loss          [...]     or discard
+/// grad          [..., k]  or discard; may be the storage of `strong` or of `weak`
+///
+/// A singleton set has loss 0. A strong score of -inf where the weak posterior is not zero makes the loss infinite. A
+/// row with a NaN or +inf comes out as NaN, one that is impossible in either view as NaN with an infinite loss, and no
+/// other row does. Throws shape_error; label_error for malformed observations, value_error for impossible ones, unless
+/// kept, after all other rows are done. O(n k) times the cost of the likelihoods, in double; allocates nothing. Same
+/// bits for every executor and layout. Source: Chen et al., "Imprecise label learning", arXiv 2305.12715.
+template <executor Exec, score_tensor Weak, score_tensor Strong, real_output Loss, real_output Grad>
+void em_consistency(Exec&& ex, const Weak& weak, const Strong& strong, const observations& observed, Loss&& loss,
+                    Grad&& grad, const em_consistency_options& options = {}) {
+  constexpr const char* name = "em_consistency";
+  const detail::wide_rows w = detail::wide_rows_of(name, weak), s = detail::wide_rows_of(name, strong);
+  const index_t n = w.n, k = w.k;
+  if (s.n != n || s.k != k || observed.rows() != n || observed.classes() != k)
+    detail::fail<shape_error>(name, ": the weak view has ", n, " rows of ", k, ", the strong one ", s.n, " of ", s.k,
+                              ", what was observed ", observed.rows(), " of ", observed.classes());
+  const auto loss_to = detail::value_sink<double>(name, "loss", loss, n);
+  const auto grad_to = detail::wide_sink(name, "grad", grad, n, k);
+  detail::shared_status malformed, impossible;
+  for_row_chunks(ex, n, k, [&](index_t first, index_t last) {
+    double of_weak[std::size_t(detail::wide_block)], of_strong[std::size_t(detail::wide_block)];
+    for (index_t i = first; i < last; ++i) {
+      const detail::observed_exponents weak_row(w, observed, i), strong_row(s, observed, i);
+      const auto q = detail::summarise(k, weak_row), r = detail::summarise(k, strong_row);
+      if (!weak_row.well_formed()) malformed.merge({i, 1});
+      if (!q.defined() || !r.defined()) {
+        const bool undefined = q.bad || r.bad;
+        if (!undefined && weak_row.well_formed()) impossible.merge({i, 1});
+        detail::put_value(
+            loss_to, i, undefined ? std::numeric_limits<double>::quiet_NaN() : std::numeric_limits<double>::infinity());
+        detail::fill_wide_row(grad_to, i, k, std::numeric_limits<double>::quiet_NaN());
+        continue;
+      }
+      double distance = 0;
+      for (index_t j = 0; j < k; j += detail::wide_block) {
+        const index_t count = std::min(detail::wide_block, k - j);
+        const double* const b = strong_row(j, count, of_strong);
+        detail::exps_below(weak_row(j, count, of_weak), count, q.top, of_weak);
+        for (index_t c = 0; c < count; ++c) {
+          const double posterior = of_weak[c] / q.total();
+          if (posterior > 0 && j + c != r.at) distance += posterior * (r.top - b[c]);
+        }
+      }
+      detail::put_value(loss_to, i, r.log_total() + distance);
+      if (grad_to.empty()) continue;
+      for (index_t j = 0; j < k; j += detail::wide_block) {
+        const index_t count = std::min(detail::wide_block, k - j);
+        detail::exps_below(weak_row(j, count, of_weak), count, q.top, of_weak);
+        detail::exps_below(strong_row(j, count, of_strong), count, r.top, of_strong);
+        for (index_t c = 0; c < count; ++c) of_strong[c] = of_strong[c] / r.total() - of_weak[c] / q.total();
+        grad_to.put_part(i, j, count, of_strong);
+      }
+    }
+  });
+  detail::require_well_formed(name, malformed.load());
+  detail::require_possible(name, "row", impossible.load(), options.impossible);
+}
+template <score_tensor Weak, score_tensor Strong, real_output Loss, real_output Grad>
+void em_consistency(const Weak& weak, const Strong& strong, const observations& observed, Loss&& loss, Grad&& grad,
+                    const em_consistency_options& options = {}) {
+  em_consistency(seq, weak, strong, observed, loss, grad, options);
+}
+
+}  // namespace weakly::inline v0
