@@ -4,6 +4,7 @@
 #include <weakly/check/distribution.hpp>
 #include <weakly/check/labels.hpp>
 #include <weakly/em/bag_count.hpp>
+#include <weakly/em/multiple_instance.hpp>
 #include <weakly/loss/active_passive.hpp>
 #include <weakly/loss/aldr_kl.hpp>
 #include <weakly/loss/aldr_kl_step.hpp>

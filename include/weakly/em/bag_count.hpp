@@ -20,11 +20,6 @@
 
 namespace weakly::inline v0 {
 
-/// Marks [...]: integers or bool of any width on the host, nonzero where something holds.
-template <class X>
-concept mark_vector =
-    readable_vector<X> && on_host<X> && std::is_integral_v<typename detail::input_view_t<X>::value_type>;
-
 /// What is known of the number of positives of each bag: a set A of counts. Holds views, which must outlive it.
 class bag_counts {
  public:
@@ -155,20 +150,20 @@ void bag_count(Exec&& ex, const Logit& logit, const Begin& bag_begin, const bag_
   const auto grad_to = detail::value_sink<double>(name, "grad", grad, n);
 
   detail::shared_status impossible;
-  detail::for_bags<detail::bag_counter>(ex, bags, detail::bag_counter::bytes(bags.longest()), scratch,
-                                        "bag_count: scratch", [&](detail::bag_counter& counter, index_t bag) {
-                                          const index_t first = bags.first(bag), b = bags.size(bag);
-                                          const double* const from = x.rows(first, b, counter.logit());
-                                          if (from != counter.logit()) std::copy_n(from, b, counter.logit());
-                                          counts.members(bag, first, b, counter.member());
-                                          const double value = 0 - counter.infer(b);
-                                          if (value == std::numeric_limits<double>::infinity())
-                                            impossible.merge({bag, 1});
-                                          if (!loss_to.empty()) loss_to.put_rows(bag, 1, &value);
-                                          if (!grad_to.empty()) grad_to.put_rows(first, b, counter.gradient());
-                                          if (!posterior_to.empty())
-                                            posterior_to.put_rows(first, b, counter.posterior());
-                                        });
+  detail::for_tasks(
+      ex, bags.bags(), detail::bag_counter::bytes(bags.longest()), scratch, "bag_count: scratch",
+      [&](workspace& own) { return detail::bag_counter(own, "bag_count: scratch", bags.longest()); },
+      [&](detail::bag_counter& counter, index_t bag) {
+        const index_t first = bags.first(bag), b = bags.size(bag);
+        const double* const from = x.rows(first, b, counter.logit());
+        if (from != counter.logit()) std::copy_n(from, b, counter.logit());
+        counts.members(bag, first, b, counter.member());
+        const double value = 0 - counter.infer(b);
+        if (value == std::numeric_limits<double>::infinity()) impossible.merge({bag, 1});
+        if (!loss_to.empty()) loss_to.put_rows(bag, 1, &value);
+        if (!grad_to.empty()) grad_to.put_rows(first, b, counter.gradient());
+        if (!posterior_to.empty()) posterior_to.put_rows(first, b, counter.posterior());
+      });
   detail::require_possible(name, "bag", impossible.load(), options.impossible);
 }
 template <real_vector Logit, label_vector Begin, real_output Posterior, real_output Loss, real_output Grad>

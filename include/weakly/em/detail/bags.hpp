@@ -13,7 +13,14 @@
 #include <string_view>
 #include <type_traits>
 
-namespace weakly::inline v0::detail {
+namespace weakly::inline v0 {
+
+/// Marks: a vector of integers or bool of any width on the host, nonzero where something holds.
+template <class X>
+concept mark_vector =
+    readable_vector<X> && on_host<X> && std::is_integral_v<typename detail::input_view_t<X>::value_type>;
+
+namespace detail {
 
 /// Elements of a vector of integers or marks of any width as index_t.
 class integer_source {
@@ -73,22 +80,24 @@ class bag_offsets {
   index_t longest_ = 0;
 };
 
-/// f(counter, bag) for every bag, with a Counter of its own for as many bags at a time as the workspace has room for.
-/// Whoever is free takes the next bag: bags may differ much in size.
-template <class Counter, executor Exec, class F>
-void for_bags(Exec& ex, const bag_offsets& bags, std::size_t bytes_each, workspace& scratch, const char* what,
-              const F& f) {
-  const index_t fit = scratch.bytes_left() < 64 ? 0 : static_cast<index_t>((scratch.bytes_left() - 64) / bytes_each);
-  const index_t slots = std::clamp(fit, index_t(1), std::max(index_t(1), bags.bags()));
-  if (bags.bags() == 0) return;
+/// f(state, task) for every task below `count`, with a state made by make(workspace) in `bytes_each` bytes for as many
+/// tasks at a time as the workspace has room for. Whoever is free takes the next task: they may differ much in size.
+template <executor Exec, class Make, class F>
+void for_tasks(Exec& ex, index_t count, std::size_t bytes_each, workspace& scratch, const char* what, const Make& make,
+               const F& f) {
+  if (count == 0) return;
+  const std::size_t left = scratch.bytes_left();
+  const index_t fit = left < 64 ? 0 : static_cast<index_t>((left - 64) / bytes_each);
+  const index_t slots = std::clamp(fit, index_t(1), count);
   const auto memory = scratch.take<std::byte>(what, slots * static_cast<index_t>(bytes_each));
   index_t next = 0;
   ex(slots, [&](index_t slot) {
     workspace own(memory.subspan(static_cast<std::size_t>(slot) * bytes_each, bytes_each));
-    Counter counter(own, what, bags.longest());
-    for (index_t bag = atomic_add(next, index_t(1)); bag < bags.bags(); bag = atomic_add(next, index_t(1)))
-      f(counter, bag);
+    auto state = make(own);
+    for (index_t task = atomic_add(next, index_t(1)); task < count; task = atomic_add(next, index_t(1))) f(state, task);
   });
 }
 
-}  // namespace weakly::inline v0::detail
+}  // namespace detail
+
+}  // namespace weakly::inline v0
