@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 // Audits the labels of a classification data set by confident learning: see --help, and README.md of this folder.
+#include "../digits.hpp"
 #include "atomic_file.hpp"
 #include "audit.hpp"
-#include "digits.hpp"
 #include "labels.hpp"
 #include "options.hpp"
 #include "probabilities.hpp"
@@ -29,6 +29,7 @@
 namespace {
 
 using namespace label_audit;
+using namespace examples;
 
 /// The reports that were asked for. Their places are tried before the work, and all appear at its end.
 class reports {

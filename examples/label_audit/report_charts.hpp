@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include "digits.hpp"
+#include "../digits.hpp"
 #include "result.hpp"
 #include "text.hpp"
 
@@ -13,6 +13,8 @@
 #include <vector>
 
 namespace label_audit {
+
+using examples::digits;
 
 inline std::string svg_open(double width, double height, std::string_view label) {
   return "<svg role=\"img\" aria-label=\"" + html_text(label) + "\" width=\"" + fixed(width, 0) + "\" height=\"" +

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include "digits.hpp"
+#include "../digits.hpp"
 #include "report_charts.hpp"
 #include "report_style.hpp"
 #include "result.hpp"

@@ -1,18 +1,23 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include "bad_input.hpp"
-#include "trainer.hpp"
+#include <weakly/core/config.hpp>
+
+#include <Eigen/Core>
 
 #include <array>
 #include <charconv>
 #include <cstdint>
 #include <filesystem>
 #include <fstream>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
-namespace label_audit {
+namespace examples {
+
+using weakly::index_t;
+using row_major = Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
 
 /// The shipped table of optical digits.
 struct digits {
@@ -24,15 +29,13 @@ struct digits {
   std::vector<std::int32_t> label;
 };
 
-inline std::filesystem::path digits_path() { return std::filesystem::path(LABEL_AUDIT_DATA_DIR) / "digits.csv"; }
+inline std::filesystem::path digits_path() { return std::filesystem::path(WEAKLY_EXAMPLES_DATA_DIR) / "digits.csv"; }
 
-/// Throws bad_input, naming the line, where the file is missing or is not 64 pixels of 0..16 and a label of 0..9 a
-/// line.
+/// Throws std::runtime_error, naming the line, where the file is missing or is not 64 pixels of 0..16 and a label of
+/// 0..9 a line.
 inline digits read_digits(const std::filesystem::path& path) {
   std::ifstream file(path);
-  if (!file)
-    throw bad_input(printable(path.string()) +
-                    ": the shipped digits cannot be opened; restore the file, or give --pred-probs and --labels");
+  if (!file) throw std::runtime_error(path.string() + ": the shipped digits cannot be opened; restore the file");
   digits d;
   std::string line;
   while (std::getline(file, line)) {
@@ -54,12 +57,12 @@ inline digits read_digits(const std::filesystem::path& path) {
         picture[static_cast<std::size_t>(j)] = static_cast<std::uint8_t>(value);
     }
     if (!good)
-      throw bad_input(printable(path.string()) + ": line " + std::to_string(d.label.size() + 1) +
-                      " is not 64 pixels of 0 to 16 and a label of 0 to 9; restore the file");
+      throw std::runtime_error(path.string() + ": line " + std::to_string(d.label.size() + 1) +
+                               " is not 64 pixels of 0 to 16 and a label of 0 to 9; restore the file");
     d.pictures.push_back(picture);
     d.label.push_back(label);
   }
-  if (d.label.empty()) throw bad_input(printable(path.string()) + ": is empty; restore the file");
+  if (d.label.empty()) throw std::runtime_error(path.string() + ": is empty; restore the file");
   return d;
 }
 
@@ -72,4 +75,4 @@ inline row_major features_of(const digits& d) {
   return x;
 }
 
-}  // namespace label_audit
+}  // namespace examples
