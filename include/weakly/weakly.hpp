@@ -4,6 +4,8 @@
 #include <weakly/check/distribution.hpp>
 #include <weakly/check/labels.hpp>
 #include <weakly/em/bag_count.hpp>
+#include <weakly/em/class_counts.hpp>
+#include <weakly/em/class_counts_one_vs_rest.hpp>
 #include <weakly/em/multiple_instance.hpp>
 #include <weakly/loss/active_passive.hpp>
 #include <weakly/loss/aldr_kl.hpp>

@@ -20,6 +20,12 @@ template <class X>
 concept mark_vector =
     readable_vector<X> && on_host<X> && std::is_integral_v<typename detail::input_view_t<X>::value_type>;
 
+/// m x k integers of any width on the host.
+template <class X>
+concept count_matrix =
+    readable_matrix<X> && on_host<X> && std::is_integral_v<typename detail::input_view_t<X>::value_type> &&
+    !std::is_same_v<typename detail::input_view_t<X>::value_type, bool>;
+
 namespace detail {
 
 /// Elements of a vector of integers or marks of any width as index_t.
@@ -47,6 +53,26 @@ class integer_source {
   index_t stride_ = 0;
   index_t size_ = 0;
   index_t (*at_)(const void*, index_t) = nullptr;
+};
+
+/// Rows of integers of any width as index_t.
+class integer_rows {
+ public:
+  template <class T>
+  explicit integer_rows(const matrix_view<T>& m)
+      : all_(vector_view<T>(m.data(), {std::numeric_limits<index_t>::max()}, {1})),
+        rows_(m.extent(0)),
+        columns_(m.extent(1)),
+        row_stride_(m.stride(0)),
+        column_stride_(m.stride(1)) {}
+
+  index_t rows() const { return rows_; }
+  index_t columns() const { return columns_; }
+  index_t operator()(index_t i, index_t j) const { return all_[i * row_stride_ + j * column_stride_]; }
+
+ private:
+  integer_source all_;
+  index_t rows_, columns_, row_stride_, column_stride_;
 };
 
 /// n items in bags: bag i holds the items from begin[i] to begin[i + 1] - 1.
