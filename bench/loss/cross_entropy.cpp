@@ -36,13 +36,15 @@ const typed_arrays<T>& typed(const bench::logit_arrays& from, float factor) {
   return a;
 }
 
-template <class Run>
-void add(const std::string& name, index_t n, index_t k, int threads, std::size_t bytes, Run run) {
+/// prepare(arrays) gives what is timed.
+template <class Prepare>
+void add(const std::string& name, index_t n, index_t k, int threads, std::size_t bytes, Prepare prepare) {
   bench::add("loss/cross_entropy/" + name + "/" + bench::size_name(n, k) + "/threads:" + std::to_string(threads),
              [=](benchmark::State& state) {
                const bench::logit_arrays& a = bench::logits(n, k);
+               const auto run = prepare(a);
                for (auto _ : state) {
-                 run(a);
+                 run();
                  benchmark::ClobberMemory();
                }
                state.SetBytesProcessed(state.iterations() * n * k * static_cast<index_t>(bytes));
@@ -52,9 +54,10 @@ void add(const std::string& name, index_t n, index_t k, int threads, std::size_t
 template <class T>
 void add_typed(const std::string& name, index_t n, index_t k, float factor) {
   add(name, n, k, 1, 2 * sizeof(T), [factor](const bench::logit_arrays& a) {
-    const typed_arrays<T>& t = typed<T>(a, factor);
-    weakly::cross_entropy(weakly::view(static_cast<const T*>(t.logits), a.n, a.k), a.label, a.loss_view(),
-                          weakly::view(t.grad, a.n, a.k));
+    return [&a, &t = typed<T>(a, factor)] {
+      weakly::cross_entropy(weakly::view(static_cast<const T*>(t.logits), a.n, a.k), a.label, a.loss_view(),
+                            weakly::view(t.grad, a.n, a.k));
+    };
   });
 }
 
@@ -62,12 +65,14 @@ const bool registered = [] {
   for (const auto& [n, k] : bench::loss_sizes) {
     for (const int threads : {1, 2})
       add("gradient", n, k, threads, 8, [threads](const bench::logit_arrays& a) {
-        bench::with_threads(threads, [&](auto&& ex) {
-          weakly::cross_entropy(ex, a.logits_view(), a.label, a.loss_view(), a.grad_view());
-        });
+        return [&a, threads] {
+          bench::with_threads(threads, [&](auto&& ex) {
+            weakly::cross_entropy(ex, a.logits_view(), a.label, a.loss_view(), a.grad_view());
+          });
+        };
       });
     add("value", n, k, 1, 4, [](const bench::logit_arrays& a) {
-      weakly::cross_entropy(a.logits_view(), a.label, a.loss_view(), weakly::discard);
+      return [&a] { weakly::cross_entropy(a.logits_view(), a.label, a.loss_view(), weakly::discard); };
     });
     add_typed<float>("extreme", n, k, 30);
     add_typed<double>("double", n, k, 1);
