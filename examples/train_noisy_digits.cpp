@@ -66,6 +66,7 @@ candidate stateless(std::string loss, std::string parameters, F f) {
 candidate cross_entropy() {
   return stateless("CE", "", [](const batch& b) { weakly::cross_entropy(b.logits, b.label, b.value, b.logits); });
 }
+
 /// Without normalising, a network makes lambda small by making its logits large.
 enum class logits_are { plain, normalised };
 
