@@ -7,6 +7,8 @@
 #include <weakly/em/class_counts.hpp>
 #include <weakly/em/class_counts_one_vs_rest.hpp>
 #include <weakly/em/multiple_instance.hpp>
+#include <weakly/em/pair_posterior.hpp>
+#include <weakly/em/pair_similarity.hpp>
 #include <weakly/loss/active_passive.hpp>
 #include <weakly/loss/aldr_kl.hpp>
 #include <weakly/loss/aldr_kl_step.hpp>

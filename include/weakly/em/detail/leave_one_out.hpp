@@ -9,18 +9,6 @@
 
 namespace weakly::inline v0::detail {
 
-/// log of the sum of exp(x(j)), -inf of nothing; NaN and +inf win.
-inline double log_sum_exp(const double* x, index_t k) {
-  double top = -std::numeric_limits<double>::infinity(), sum = 0;
-  for (index_t j = 0; j < k; ++j) {
-    if (x[j] != x[j]) return x[j];
-    top = std::max(top, x[j]);
-  }
-  if (top - top != 0) return top;
-  for (index_t j = 0; j < k; ++j) sum += std::exp(x[j] - top);
-  return top + std::log(sum);
-}
-
 /// out(c) = log of the sum over j but c of exp(x(j)). O(k): the sum of all less one is at least the greatest term, for
 /// every c but that of the greatest itself, whose others are summed by themselves.
 inline void log_leave_one_out(const double* x, index_t k, double* out) {
