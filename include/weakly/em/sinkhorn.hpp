@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <weakly/core/error.hpp>
+#include <weakly/core/executor.hpp>
+#include <weakly/core/output.hpp>
+#include <weakly/core/row_access.hpp>
+#include <weakly/core/view.hpp>
+#include <weakly/core/workspace.hpp>
+#include <weakly/em/detail/wide_rows.hpp>
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <limits>
+
+namespace weakly::inline v0 {
+
+struct sinkhorn_options {
+  double epsilon = 0.05;  ///< positive: less follows the scores more
+  index_t rounds = 3;     ///< of columns, then rows; 1 or more
+};
+
+/// What balancing could not do.
+struct sinkhorn_report {
+  status rows_without_support;     ///< NaN or +inf, or -inf wherever the target is not zero: NaN in `out`
+  status columns_without_support;  ///< -inf in every row: zero in `out`, so that their mass is missing
+};
+
+/// Bytes of workspace for n rows and k classes.
+constexpr std::size_t sinkhorn_scratch(index_t n, index_t k) {
+  return scratch_bytes<double>(n) + 2 * scratch_bytes<double>(k);
+}
+
+namespace detail {
+
+class sinkhorn_rounds {
+ public:
+  static constexpr index_t columns_a_task = 64;
+
+  wide_rows rows;
+  row_sink<double> out;
+  sinkhorn_options options;
+  double* row_scale;         // n, logarithms; -inf for a row that does not take part
+  double* column_scale;      // k, logarithms
+  const double* log_target;  // k
+
+  // Support is a matter of scores and target: no scaling changes it.
+  template <executor Exec>
+  sinkhorn_report run(Exec& ex) const {
+    shared_status without;
+    std::copy_n(log_target, rows.k, column_scale);
+    for_row_chunks(ex, rows.n, rows.k, [&](index_t first, index_t last) {
+      for (index_t i = first; i < last; ++i) {
+        const bool takes_part = row(i).defined();
+        row_scale[i] = takes_part ? 0 : -std::numeric_limits<double>::infinity();
+        if (!takes_part) without.merge({i, 1});
+      }
+    });
+    sinkhorn_report report{without.load(), no_bad_rows()};
+    const double log_n = std::log(static_cast<double>(rows.n - report.rows_without_support.count));
+    shared_status empty;
+    for (index_t round = 0; round < options.rounds; ++round) {
+      ex((rows.k + columns_a_task - 1) / columns_a_task, [&](index_t task) {
+        const index_t first = task * columns_a_task;
+        scale_columns(first, std::min(columns_a_task, rows.k - first), log_n, round == 0 ? &empty : nullptr);
+      });
+      for_row_chunks(ex, rows.n, rows.k, [&](index_t first, index_t last) {
+        for (index_t i = first; i < last; ++i) scale_row(i, round + 1 == options.rounds);
+      });
+    }
+    report.columns_without_support = empty.load();
+    return report;
+  }
+
+ private:
+  const double* exponents(index_t i, index_t column, index_t count, double* to) const {
+    const double* const x = rows.x.part(i, column, count, to);
+    for (index_t c = 0; c < count; ++c) to[c] = x[c] / options.epsilon + column_scale[column + c];
+    return to;
+  }
+  exponent_row row(index_t i) const {
+    return summarise(rows.k, [&](index_t j, index_t count, double* to) { return exponents(i, j, count, to); });
+  }
+
+  void scale_row(index_t i, bool write) const {
+    if (row_scale[i] == -std::numeric_limits<double>::infinity()) {
+      if (write) fill_wide_row(out, i, rows.k, std::numeric_limits<double>::quiet_NaN());
+      return;
+    }
+    const exponent_row sum = row(i);
+    row_scale[i] = -(sum.top + sum.log_total());
+    if (!write) return;
+    double q[std::size_t(wide_block)];
+    for (index_t j = 0; j < rows.k; j += wide_block) {
+      const index_t count = std::min(wide_block, rows.k - j);
+      exps_below(exponents(i, j, count, q), count, sum.top, q);
+      for (index_t c = 0; c < count; ++c) q[c] /= sum.total();
+      out.put_part(i, j, count, q);
+    }
+  }
+
+  // Whole columns, rows in order: the same sums whoever runs it.
+  void scale_columns(index_t first, index_t count, double log_n, shared_status* empty) const {
+    double top[std::size_t(columns_a_task)], sum[std::size_t(columns_a_task)] = {}, buffer[std::size_t(columns_a_task)];
+    std::fill_n(top, count, -std::numeric_limits<double>::infinity());
+    for_rows([&](index_t i) {
+      const double* const x = rows.x.part(i, first, count, buffer);
+      for (index_t c = 0; c < count; ++c) top[c] = std::max(top[c], x[c] / options.epsilon + row_scale[i]);
+    });
+    for_rows([&](index_t i) {
+      const double* const x = rows.x.part(i, first, count, buffer);
+      for (index_t c = 0; c < count; ++c)
+        if (top[c] > -std::numeric_limits<double>::infinity())
+          sum[c] += std::exp(x[c] / options.epsilon + row_scale[i] - top[c]);
+    });
+    for (index_t c = 0; c < count; ++c) {
+      const bool supported = sum[c] > 0;
+      const double target = log_target[first + c];
+      if (!supported && empty != nullptr && target > -std::numeric_limits<double>::infinity())
+        empty->merge({first + c, 1});
+      column_scale[first + c] = supported ? target + log_n - (top[c] + std::log(sum[c])) : target;
+    }
+  }
+  template <class F>
+  void for_rows(F f) const {
+    for (index_t i = 0; i < rows.n; ++i)
+      if (row_scale[i] > -std::numeric_limits<double>::infinity()) f(i);
+  }
+};
+
+}  // namespace detail
+
+/// Pseudo-labels whose classes have given shares of the batch, as near to the scores as that allows.
+///
+///     Q = exp(scores / epsilon); each round: column c of Q scaled to sum n target(c), then each row to sum 1
+///
+/// scores   n x k  logits, -inf where a class is excluded (a candidate set is written like that)
+/// target   k      share of each class, adding up to one; left out, 1 / k each
+/// scratch         sinkhorn_scratch(n, k) bytes
+/// out      n x k  rows sum to one, columns nearly to n target(c); may be the storage of `scores`
+///
+/// In logarithms: scores a thousand epsilon apart are no matter. Rows without support take no part and n does not count
+/// them. Throws shape_error; option_error; value_error for a target that is negative or does not add up to one within
+/// 1e-6; workspace_error. O(rounds n k) exponentials; allocates nothing. Same bits for every executor and layout; tasks
+/// over columns are 64 of them. Source: Cuturi, NeurIPS 2013; Caron et al. (SwAV), NeurIPS 2020.
+template <executor Exec, real_matrix Scores, real_vector Target, real_output Out>
+sinkhorn_report sinkhorn(Exec&& ex, const Scores& scores, const Target& target, workspace& scratch, Out&& out,
+                         const sinkhorn_options& options = {}) {
+  constexpr const char* name = "sinkhorn";
+  if (!(options.epsilon > 0 && std::isfinite(options.epsilon)))
+    detail::fail<option_error>(name, ": epsilon is ", options.epsilon, "; it must be positive and finite");
+  if (options.rounds < 1) detail::fail<option_error>(name, ": rounds is ", options.rounds, "; it must be 1 or more");
+  detail::sinkhorn_rounds work;
+  work.rows = detail::wide_rows_of(name, scores);
+  work.options = options;
+  const index_t n = work.rows.n, k = work.rows.k;
+  const auto shares = view(target);
+  detail::require_extent("sinkhorn: target", shares, 0, k);
+  work.out = detail::wide_sink(name, "out", out, n, k);
+  work.row_scale = scratch.take<double>("sinkhorn: rows", n).data();
+  work.column_scale = scratch.take<double>("sinkhorn: columns", k).data();
+  double* const log_target = scratch.take<double>("sinkhorn: target", k).data();
+  work.log_target = log_target;
+  double sum = 0;
+  for (index_t c = 0; c < k; ++c) {
+    const double share = detail::convert_real<double>(shares(c));
+    if (!(share >= 0)) detail::fail<value_error>(name, ": the target of class ", c, " is ", share);
+    sum += share;
+    log_target[c] = std::log(share);
+  }
+  if (n == 0) return {no_bad_rows(), no_bad_rows()};
+  if (!(std::abs(sum - 1) <= 1e-6)) detail::fail<value_error>(name, ": the target adds up to ", sum, " instead of 1");
+  return work.run(ex);
+}
+template <executor Exec, real_matrix Scores, real_output Out>
+sinkhorn_report sinkhorn(Exec&& ex, const Scores& scores, workspace& scratch, Out&& out,
+                         const sinkhorn_options& options = {}) {
+  // One number seen k times over.
+  const index_t k = view(scores).extent(1);
+  const double share = 1 / static_cast<double>(k);
+  return sinkhorn(ex, scores, vector_view<const double>(&share, {k}, {0}), scratch, out, options);
+}
+template <real_matrix Scores, real_output Out>
+sinkhorn_report sinkhorn(const Scores& scores, workspace& scratch, Out&& out, const sinkhorn_options& options = {}) {
+  return sinkhorn(seq, scores, scratch, out, options);
+}
+
+}  // namespace weakly::inline v0
