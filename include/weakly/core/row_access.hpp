@@ -3,6 +3,7 @@
 
 #include <weakly/core/config.hpp>
 #include <weakly/core/half.hpp>
+#include <weakly/core/simd.hpp>
 #include <weakly/core/view.hpp>
 
 #include <cstddef>
@@ -67,10 +68,25 @@ class row_source {
 
  private:
   template <class S>
+  static void copy_half(const S* from, index_t count, float* to) {
+    constexpr index_t size = simd::batch<float>::size;
+    index_t j = 0;
+    for (; j + size <= count; j += size) simd::store(to + j, simd::load(from + j));
+    if (j < count) simd::store_partial(to + j, count - j, simd::load_partial(from + j, count - j));
+  }
+
+  template <class S>
   static void copy_in(const row_source& from, index_t first, index_t rows, index_t column, index_t columns, T* to) {
     const S* const data = static_cast<const S*>(from.data_);
     for (index_t i = 0; i < rows; ++i) {
       const S* const row = data + (first + i) * from.row_stride_ + column * from.column_stride_;
+      if constexpr (std::is_same_v<T, float> && (std::is_same_v<S, half> || std::is_same_v<S, bfloat16>)) {
+        if (from.column_stride_ == 1) {
+          copy_half(row, columns, to);
+          to += columns;
+          continue;
+        }
+      }
       for (index_t j = 0; j < columns; ++j) *to++ = convert_real<T>(row[j * from.column_stride_]);
     }
   }

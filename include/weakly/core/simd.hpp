@@ -5,3 +5,4 @@
 #include <weakly/core/simd/exp_log.hpp>
 #include <weakly/core/simd/memory.hpp>
 #include <weakly/core/simd/reduce.hpp>
+#include <weakly/core/simd/transpose.hpp>

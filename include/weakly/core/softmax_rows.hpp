@@ -6,6 +6,7 @@
 #include <weakly/core/simd.hpp>
 
 #include <algorithm>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <limits>
@@ -45,10 +46,13 @@ struct softmax_scores {
   T shared_margin(index_t label) const {
     return kind == margin_of::all ? margin : kind == margin_of::label ? margins.at(0, label) : T(0);
   }
-  /// exp of it over the temperature.
+  /// exp of it over the temperature; infinite, so that no row is plain, where it is so large or small that what the
+  /// exponentials lost below their range would matter.
   T shared_factor(index_t label) const {
     const T c = margin_by_column() ? T(0) : shared_margin(label);
-    return c == T(0) ? T(1) : simd::exp(simd::batch<T>(c / temperature))[0];
+    if (c == T(0)) return T(1);
+    if (!(std::abs(c) <= T(20) * temperature)) return std::numeric_limits<T>::infinity();
+    return simd::exp(simd::batch<T>(c / temperature))[0];
   }
   T label_margin(index_t row, index_t label) const {
     if (kind < margin_of::column_and_label) return 0;
@@ -333,7 +337,8 @@ class softmax_tile {
   /// line.
   static index_t rows_for(index_t k) { return std::min(capacity, std::max<index_t>(elements / k / 16 * 16, 8)); }
 
-  explicit softmax_tile(const softmax_scores<T>& scores) : scores_(scores), plain_(T(1) / scores.temperature) {}
+  explicit softmax_tile(const softmax_scores<T>& scores)
+      : scores_(scores), plain_(T(1) / scores.temperature), excluded_(excluded_exp(scores)) {}
 
   // What softmax_sums holds, of each row.
   alignas(64) T others[std::size_t(capacity)];
@@ -348,12 +353,12 @@ class softmax_tile {
   void fill(index_t first, index_t rows, const index_t* y, bool with_deviation, Between between) {
     const index_t k = scores_.classes();
     const T* const x = scores_.logits.rows(first, rows, input_);
-    if (scores_.margin_by_column())
-      for (index_t r = 0; r < rows; ++r)
-        plain_exps(plain_, x + r * k, scores_.column_margins(first + r, y[r], 0, k, margins_), k, exps + r * k,
-                   between);
-    else
+    if (scores_.margin_by_column()) {
+      for (index_t r = 0; r < rows; ++r) add_margins(x + r * k, first + r, y[r], with_margins_ + r * k);
+      plain_exps<T>(plain_, with_margins_, nullptr, rows * k, exps, between);
+    } else {
       plain_exps<T>(plain_, x, nullptr, rows * k, exps, between);
+    }
     std::fill_n(exps + rows * k, simd::batch<T>::size, T(0));
     for (index_t r = 0; r < rows; ++r) {
       T& e = exps[r * k + y[r]];
@@ -377,22 +382,105 @@ class softmax_tile {
     }
 
     if (all_plain(rows)) return;
+    index_t some[std::size_t(lanes)], count = 0;
     for (index_t r = 0; r < rows; ++r) {
       if (is_plain(others[r], label[r])) continue;
-      softmax_row<T> row(scores_, exps + r * k);
-      row.keep_in(exps + r * k);
-      const softmax_sums<T> sums = row.fill_shifted(first + r, y[r], with_deviation);
-      others[r] = sums.others;
-      label[r] = sums.label;
-      top[r] = sums.top;
-      factor[r] = sums.factor;
-      deviation[r] = sums.deviation;
+      some[count++] = r;
+      if (count < lanes) continue;
+      shift_rows(x, first, y, some, count, with_deviation);
+      count = 0;
     }
+    if (count > 0) shift_rows(x, first, y, some, count, with_deviation);
   }
 
  private:
+  using batch = simd::batch<T>;
+  static constexpr index_t lanes = batch::size;
+
+  // Up to a batch beyond the row is overwritten.
+  WEAKLY_INLINE void add_margins(const T* x, index_t row, index_t y, T* out) {
+    const index_t k = scores_.classes();
+    const T* const c = scores_.column_margins(row, y, 0, k, margins_);
+    index_t j = 0;
+    for (; j + lanes <= k; j += lanes) simd::store(out + j, simd::load(x + j) + simd::load(c + j));
+    if (j < k) simd::store(out + j, simd::load_partial(x + j, k - j) + simd::load_partial(c + j, k - j));
+  }
+
+  // Rows with their maximum taken out, one a lane, so that each costs little more than its exponentials. A row's bits
+  // do not depend on the lane it is in.
+  void shift_rows(const T* x, index_t first, const index_t* y, const index_t* some, index_t count,
+                  bool with_deviation) {
+    const index_t k = scores_.classes();
+    const simd::lane_transpose<T> transpose{};
+    T own_margin[std::size_t(lanes)], at_label[std::size_t(lanes)], origin[std::size_t(lanes)],
+        shared[std::size_t(lanes)];
+    const bool own_in_origin = scores_.kind == margin_of::column_and_label, by_column = scores_.margin_by_column();
+    for (index_t l = 0; l < lanes; ++l) {
+      const index_t r = some[std::min(l, count - 1)];
+      const T score = x[r * k + y[r]], own = scores_.label_margin(first + r, y[r]);
+      at_label[l] = static_cast<T>(y[r]);
+      origin[l] = own_in_origin ? score + own : score;
+      own_margin[l] = own_in_origin ? (score - origin[l]) + own : own;
+      shared[l] = by_column ? T(0) : scores_.shared_margin(y[r]);
+    }
+    const batch own = simd::load(own_margin), label_column = simd::load(at_label);
+    batch greatest = own;
+    for (index_t j = 0; j < k; j += lanes) {
+      const index_t columns = std::min(lanes, k - j);
+      const auto part = [&](const T* from) {
+        return columns == lanes ? simd::load(from) : simd::load_partial(from, columns);
+      };
+      batch delta[std::size_t(lanes)];
+      simd::unroll<int(lanes)>([&](auto l) {
+        const index_t r = some[std::min<index_t>(l, count - 1)];
+        batch c = shared[l];
+        if (by_column) c = part(scores_.column_margins(first + r, y[r], j, columns, margins_));
+        delta[l] = (part(x + r * k + j) - batch(origin[l])) + c;
+      });
+      transpose(delta);
+      simd::unroll<int(lanes)>([&](auto i) {
+        if (j + i >= k) return;
+        const batch d = simd::select(label_column == batch(static_cast<T>(j + i)), own, delta[i]);
+        greatest = simd::max(d, greatest);
+        simd::store(columns_ + (j + i) * lanes, d);
+      });
+    }
+    const batch least = excluded_, inverse = T(1) / scores_.temperature;
+    batch other_sum = T(0), own_exp = T(0), exponents = T(0);
+    for (index_t j = 0; j < k; j += lanes) {
+      const index_t columns = std::min(lanes, k - j);
+      batch e[std::size_t(lanes)];
+      simd::unroll<int(lanes)>([&](auto i) {
+        e[i] = T(0);
+        if (j + i >= k) return;
+        const batch exponent = (simd::load(columns_ + (j + i) * lanes) - greatest) * inverse;
+        exponents += exponent;
+        e[i] = simd::max(least, simd::exp_nonpositive(exponent));
+      });
+      simd::unroll<int(lanes)>([&](auto i) {
+        const auto is_label = label_column == batch(static_cast<T>(j + i));
+        own_exp = simd::select(is_label, e[i], own_exp);
+        e[i] = simd::select(is_label, T(0), e[i]);
+        other_sum += e[i];
+      });
+      transpose(e);
+      for (index_t l = 0; l < count; ++l)
+        if (columns == lanes)
+          simd::store(exps + some[l] * k + j, e[l]);
+        else
+          simd::store_partial(exps + some[l] * k + j, columns, e[l]);
+    }
+    for (index_t l = 0; l < count; ++l) {
+      const index_t r = some[l];
+      others[r] = other_sum[l];
+      label[r] = own_exp[l];
+      top[r] = greatest[l];
+      factor[r] = 1;
+      if (with_deviation) deviation[r] = exponents[l];
+    }
+  }
+
   bool all_plain(index_t rows) {
-    using batch = simd::batch<T>;
     std::fill_n(others + rows, std::min(batch::size, capacity - rows), T(0));
     std::fill_n(label + rows, std::min(batch::size, capacity - rows), T(1));
     bool all = true;
@@ -405,7 +493,10 @@ class softmax_tile {
 
   const softmax_scores<T>& scores_;
   simd::scaled_exp<T> plain_;
+  T excluded_;
   alignas(64) T input_[std::size_t(elements + simd::batch<T>::size)];
+  alignas(64) T with_margins_[std::size_t(elements + simd::batch<T>::size)];
+  alignas(64) T columns_[std::size_t(longest_row * simd::batch<T>::size)];
   T margins_[std::size_t(longest_row)];
 };
 

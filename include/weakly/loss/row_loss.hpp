@@ -15,6 +15,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <string_view>
 #include <type_traits>
 
@@ -144,7 +145,9 @@ class softmax_loss_rows {
       g = formula(row);
     }
     g.scale *= sums.factor * inverse;
-    g.offset = simd::fma(-g.scale, batch(excluded), g.offset);
+    // Not where it would be denormal, which some processors take a hundred cycles for.
+    const batch floor = g.scale * batch(excluded);
+    g.offset -= simd::select(simd::abs(floor) >= std::numeric_limits<T>::min(), floor, T(0));
     if (!simd::all(weight == batch(T(1)))) {
       const auto left_out = weight == batch(T(0));  // whatever its scores are, NaN included
       for (batch* const x : {&g.value, &g.scale, &g.offset, &g.at_label})

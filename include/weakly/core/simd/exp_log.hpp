@@ -32,7 +32,7 @@ struct exp_log_constants<float> {
   static constexpr float short_zero_below = -88;
   static constexpr float short_exp[] = {0x1.fffff6p-1f, 0x1.fffdc4p-2f, 0x1.555a6ep-3f, 0x1.573adp-5f, 0x1.0fa7d6p-7f};
   static constexpr float exp2[] = {0x1.62e42ap-1f, 0x1.ebf9bcp-3f, 0x1.c6b754p-5f, 0x1.3ceab4p-7f, 0x1.5bb9e4p-10f};
-  static constexpr float exp2_least = -125, exp2_greatest = 126;
+  static constexpr float exp2_least = -100, exp2_greatest = 126;
   static constexpr float log[] = {0x1.55557ap-1f, 0x1.995eb6p-2f, 0x1.31e34cp-2f};
 };
 
@@ -58,7 +58,7 @@ struct exp_log_constants<double> {
                                     0x1.3b2ab6fba1e12p-7,  0x1.5d87fe7bbc59fp-10, 0x1.4309130963b0cp-13,
                                     0x1.ffcbee3997717p-17, 0x1.62bfd496de60ep-20, 0x1.b5416913f655ap-24,
                                     0x1.e6060962fcc9ep-28, 0x1.c0638996176bap-32};
-  static constexpr double exp2_least = -1021, exp2_greatest = 1022;
+  static constexpr double exp2_least = -1000, exp2_greatest = 1022;
   static constexpr double log[] = {0x1.5555555555592p-1, 0x1.999999997fd77p-2, 0x1.24924941f4fb9p-2,
                                    0x1.c71c520607c8ap-3, 0x1.74663fa232937p-3, 0x1.39a1a6f5aa86ap-3,
                                    0x1.2f06349893589p-3};

@@ -393,7 +393,23 @@ WEAKLY_INLINE lanes_of<T> permuted(const lanes_of<T>& v, const order_of<T>& orde
 // Lane i of the result is the sum of the lanes of row i.
 template <class T>
 WEAKLY_INLINE lanes_of<T> add_rows(const lanes_of<T>* row) {
+#if defined(__AVX512F__)
+  using half = xsimd::batch<T, xsimd::avx>;
+  constexpr int n = lane_count<T>;
+  half sum[std::size_t(n)];
+  for (int i = 0; i < n; ++i) {
+    const __m512d pairs = std::bit_cast<__m512d>(row[i]);
+    const __m256d lower = _mm512_maskz_extractf64x4_pd(0xf, pairs, 0);
+    const __m256d upper = _mm512_maskz_extractf64x4_pd(0xf, pairs, 1);
+    sum[i] = std::bit_cast<half>(lower) + std::bit_cast<half>(upper);
+  }
+  T lane[std::size_t(n)];
+  xsimd::haddp(sum).store_unaligned(lane);
+  xsimd::haddp(sum + n / 2).store_unaligned(lane + n / 2);
+  return load(static_cast<const T*>(lane));
+#else
   return xsimd::haddp(row);
+#endif
 }
 
 // Adds, or whatever `op` does, the upper half of the lanes to the lower half until one lane remains.

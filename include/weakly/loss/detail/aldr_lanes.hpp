@@ -16,42 +16,6 @@
 
 namespace weakly::inline v0::detail {
 
-/// Turns batch::size batches that are rows into as many that are columns, and back.
-template <class T>
-class lane_transpose {
-  using batch = simd::batch<T>;
-  static constexpr int size = int(batch::size);
-  static constexpr int stages = size == 2 ? 1 : size == 4 ? 2 : size == 8 ? 3 : 4;
-
- public:
-  WEAKLY_INLINE void operator()(batch (&x)[std::size_t(size)]) const {
-    simd::unroll<stages>([&](auto stage) {
-      constexpr int step = 1 << int(stage);
-      const simd::lane_order<T> other = order(step);
-      const simd::mask<T> lower = keeps(step);
-      simd::unroll<size>([&](auto i) {
-        if constexpr ((int(i) & step) == 0) {
-          const batch a = x[i], b = x[i + step];
-          x[i] = simd::select(lower, a, simd::permute(b, other));
-          x[i + step] = simd::select(lower, simd::permute(a, other), b);
-        }
-      });
-    });
-  }
-
- private:
-  WEAKLY_INLINE static simd::lane_order<T> order(int step) {
-    std::int32_t source[std::size_t(size)];
-    for (int i = 0; i < size; ++i) source[i] = i ^ step;
-    return simd::lane_order<T>(source);
-  }
-  WEAKLY_INLINE static simd::mask<T> keeps(int step) {
-    T lane[std::size_t(size)];
-    for (int i = 0; i < size; ++i) lane[i] = (i & step) == 0 ? T(1) : T(0);
-    return simd::load(static_cast<const T*>(lane)) != batch(T(0));
-  }
-};
-
 /// A batch of short rows of ALDR-KL at once, one a lane, for problems whose root is unique.
 template <class T>
 class aldr_lanes {
@@ -152,7 +116,7 @@ class aldr_lanes {
   /// The gradient of the rows solved, row after row, each times its weight.
   void gradient(index_t rows, const T* weight, T* out) const {
     const index_t k = scores_.classes();
-    const lane_transpose<T> transpose;
+    const simd::lane_transpose<T> transpose;
     for (index_t j = 0; j < k; j += lanes) {
       const index_t count = std::min(lanes, k - j);
       batch x[std::size_t(lanes)];
@@ -214,7 +178,7 @@ class aldr_lanes {
       simd::unroll<int(lanes)>([&](auto r) { row[r] += shared[r]; });
     else
       simd::unroll<int(lanes)>([&](auto r) { row[r] += load_some(margins[r] + j); });
-    lane_transpose<T>()(row);
+    simd::lane_transpose<T>()(row);
     simd::unroll<int(lanes)>([&](auto i) { simd::store(y_ + (j + i) * lanes, row[i]); });
   }
 
