@@ -19,6 +19,7 @@
 #include <weakly/em/multiple_instance.hpp>
 #include <weakly/em/pair_posterior.hpp>
 #include <weakly/em/pair_similarity.hpp>
+#include <weakly/em/positive_confidence.hpp>
 #include <weakly/em/proden.hpp>
 #include <weakly/em/prototypes.hpp>
 #include <weakly/em/sharpen.hpp>
