@@ -1,10 +1,12 @@
-"""Writes the seeds of fuzz_npy into corpus/npy/ beside this file: what numpy writes, and headers bent by hand.
+"""Writes the seeds of the fuzzers into corpus/ beside this file: for fuzz_npy what numpy writes and headers bent by hand, for
+fuzz_bags bags of several shapes.
 
 Names starting with "found_" are inputs that a fuzzer found once; they are kept, not made here.
 Run: python3 make_corpus.py (needs numpy).
 """
 import io
 import pathlib
+import random
 
 import numpy as np
 
@@ -60,11 +62,29 @@ def seeds():
     yield "nothing", b""
 
 
+def bags(classes, items, adds_up, integers, rest):
+    """The bytes in the order in which fuzz_bags reads them; two more for the size of the workspace."""
+    count = (len(integers) - 1) // (3 + classes)
+    return bytes([classes - 1, items, count, adds_up, *integers, 255, 255, *rest])
+
+
+def bag_seeds():
+    numbers = random.Random(1)
+    shapes = {"two_bags": (3, 12, 2), "one_long_bag": (2, 23, 1), "no_items": (2, 0, 3), "no_bags": (1, 0, 0), "many": (4, 20, 5)}
+    for name, (classes, items, count) in shapes.items():
+        integers = [numbers.randrange(8) for _ in range(1 + count * (3 + classes))]
+        yield name, bags(classes, items, 1, integers, [numbers.randrange(90, 160) for _ in range(items * classes + items + count)])
+    yield "given_offsets", bags(2, 9, 0, [0, 3, 3, 9] + [1] * 12, [124] * 30)
+    yield "offsets_run_backwards", bags(2, 9, 0, [0, 7, 3] + [1] * 8, [124] * 30)
+    yield "extreme_numbers", bags(2, 9, 1, [3, 3, 3] + [252, 253, 254, 255] * 2, [*range(248, 256), 124] * 4)
+
+
 def main():
-    folder = pathlib.Path(__file__).parent / "corpus" / "npy"
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, data in seeds():
-        (folder / name).write_bytes(data)
+    for subject, made in {"npy": seeds(), "bags": bag_seeds()}.items():
+        folder = pathlib.Path(__file__).parent / "corpus" / subject
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, data in made:
+            (folder / name).write_bytes(data)
 
 
 if __name__ == "__main__":
