@@ -255,7 +255,8 @@ void pair_posterior(Exec&& ex, const First& first, const Second& second, const p
       [&](detail::pair_rows& pair, index_t chunk) {
         for (index_t i = chunks.begin(chunk); i < chunks.end(chunk); ++i) {
           double value = nan;
-          if (pair.read(from1, i, pair.first) & pair.read(from2, i, pair.second)) {
+          const bool first_good = pair.read(from1, i, pair.first), second_good = pair.read(from2, i, pair.second);
+          if (first_good && second_good) {
             relation.messages(i, pair.first.z, pair.second.z, k, pair.first.message, pair.second.message);
             value = pair.first.log_norm + pair.second.log_norm - pair.solve();
           } else {

@@ -59,7 +59,8 @@ void pair_similarity(Exec&& ex, const First& first, const Second& second, const 
       [&](detail::pair_rows& pair, index_t chunk) {
         for (index_t i = chunks.begin(chunk); i < chunks.end(chunk); ++i) {
           double value = nan;
-          if (pair.read(from1, i, pair.first) & pair.read(from2, i, pair.second)) {
+          const bool first_good = pair.read(from1, i, pair.first), second_good = pair.read(from2, i, pair.second);
+          if (first_good && second_good) {
             double log_mass[2];
             const double weight[] = {1 - share.at(i, 0), share.at(i, 0)};
             for (int y = 0; y < 2; ++y) {
