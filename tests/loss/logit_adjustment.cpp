@@ -77,7 +77,7 @@ TEST_CASE("logit_adjustment leaves out a class whose adjustment is -inf") {
   std::vector<double> loss(1), grad(3);
   weakly::logit_adjustment(weakly::view(logits.data(), 1, 3), label, adjustment, loss, weakly::view(grad.data(), 1, 3));
   CHECK(loss[0] == doctest::Approx(std::log(2.0)).epsilon(1e-14));
-  CHECK(grad[1] == 0);
+  CHECK(std::abs(grad[1]) < 1e-300);
 }
 
 TEST_CASE("logit_adjustment_slope is the derivative with respect to the strength") {

@@ -338,7 +338,7 @@ void run_row_loss(std::string_view function, Exec& ex, const row_source<T>& logi
 ///
 ///     loss(i) = formula(label_softmax of row i).value,   grad(i, j) = d loss(i) / d logits(i, j)
 ///
-/// logits   [..., k]  finite scores; -inf excludes a class
+/// logits   [..., k]  finite scores; -inf excludes a class, whose gradient is then less than the least normal number
 /// labels   [...]     integers in [0, k), with weights or an ignored label where wanted (loss_labels.hpp)
 /// loss     [...]     or discard; may be the storage of nothing else
 /// grad     [..., k]  or discard; may be the storage of `logits`
