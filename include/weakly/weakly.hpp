@@ -7,6 +7,7 @@
 #include <weakly/em/backward_correction.hpp>
 #include <weakly/em/bag_count.hpp>
 #include <weakly/em/candidate_argmax.hpp>
+#include <weakly/em/candidate_sets.hpp>
 #include <weakly/em/class_balance.hpp>
 #include <weakly/em/class_counts.hpp>
 #include <weakly/em/class_counts_one_vs_rest.hpp>
@@ -14,9 +15,11 @@
 #include <weakly/em/complement_loss.hpp>
 #include <weakly/em/distribution_alignment.hpp>
 #include <weakly/em/em_consistency.hpp>
+#include <weakly/em/label_posterior.hpp>
 #include <weakly/em/leveraged_weighted.hpp>
 #include <weakly/em/mean_scores.hpp>
 #include <weakly/em/multiple_instance.hpp>
+#include <weakly/em/observations.hpp>
 #include <weakly/em/pair_posterior.hpp>
 #include <weakly/em/pair_similarity.hpp>
 #include <weakly/em/positive_confidence.hpp>

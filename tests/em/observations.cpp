@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: MIT
+#include <weakly/em/observations.hpp>
+
+#include <doctest/doctest.h>
+
+#include <cmath>
+#include <cstdint>
+#include <vector>
+
+namespace {
+
+// The likelihoods of a row up to their common factor, as the observation gives them.
+std::vector<double> weights_of(const weakly::observations& o, weakly::index_t row, bool valid = true) {
+  std::vector<double> w(static_cast<std::size_t>(o.classes()), -1.0);
+  double log_scale = 7;
+  CHECK(o.weights(row, 0, o.classes(), w.data(), log_scale) == valid);
+  for (double& x : w) x *= std::exp(log_scale);
+  return w;
+}
+
+bool near(const std::vector<double>& got, const std::vector<double>& want) {
+  bool equal = got.size() == want.size();
+  for (std::size_t i = 0; equal && i < want.size(); ++i) equal = std::abs(got[i] - want[i]) < 1e-15;
+  return equal;
+}
+
+const std::vector<double> transition{0.7, 0.2, 0.1, 0.1, 0.8, 0.1, 0.0, 0.3, 0.7};
+
+}  // namespace
+
+TEST_CASE("every observation gives the likelihood of its table") {
+  const auto t = weakly::view(transition.data(), 3, 3);
+  const std::vector<std::int8_t> label{1, -1, 5};
+  const std::vector<int> mask{1, 0, 1};
+  const auto sets = weakly::candidate_masks(weakly::view(mask.data(), 1, 3));
+  CHECK(near(weights_of(weakly::nothing_observed(2, 3), 1), {1, 1, 1}));
+  CHECK(near(weights_of(weakly::observed_labels(label, 3), 0), {0, 1, 0}));
+  CHECK(near(weights_of(weakly::observed_labels(label, 3), 1), {1, 1, 1}));
+  CHECK(near(weights_of(weakly::observed_labels(label, 3), 2, false), {0, 0, 0}));
+  CHECK(near(weights_of(weakly::complementary_labels(label, 3), 0), {1, 0, 1}));
+  CHECK(near(weights_of(weakly::observed_sets(sets), 0), {1, 0, 1}));
+  CHECK(near(weights_of(weakly::noisy_labels_observed(label, t), 0), {0.2, 0.8, 0.3}));
+  using weakly::set_likelihood;
+  CHECK(near(weights_of(weakly::noisy_sets_observed(sets, t, set_likelihood::sum), 0), {0.8, 0.2, 0.7}));
+  CHECK(near(weights_of(weakly::noisy_sets_observed(sets, t, set_likelihood::product), 0), {0.07, 0.01, 0.0}));
+  CHECK(near(weights_of(weakly::noisy_sets_observed(sets, t, set_likelihood::inclusion), 0), {0.056, 0.002, 0.0}));
+  CHECK(near(weights_of(weakly::observed_likelihoods(t), 2), {0.0, 0.3, 0.7}));
+}
+
+TEST_CASE("a mixture is what its parts are, row by row, and a kind without a part is malformed") {
+  const std::vector<int> label{0, 1, 2, 0}, kind{1, 0, 1, 2};
+  const std::vector<weakly::observations> parts{weakly::nothing_observed(4, 3), weakly::observed_labels(label, 3)};
+  const auto mixed = weakly::mixed_observations(kind, parts);
+  CHECK(near(weights_of(mixed, 0), {1, 0, 0}));
+  CHECK(near(weights_of(mixed, 1), {1, 1, 1}));
+  CHECK(near(weights_of(mixed, 2), {0, 0, 1}));
+  CHECK(near(weights_of(mixed, 3, false), {0, 0, 0}));
+}
+
+TEST_CASE("a product of many small factors does not vanish") {
+  const weakly::index_t k = 400;
+  std::vector<double> uniform(static_cast<std::size_t>(k * k), 1.0 / 400);
+  std::vector<int> full(static_cast<std::size_t>(k), 1);
+  const auto o = weakly::noisy_sets_observed(weakly::candidate_masks(weakly::view(full.data(), 1, k)),
+                                             weakly::view(uniform.data(), k, k), weakly::set_likelihood::product);
+  std::vector<float> w(static_cast<std::size_t>(k));
+  float log_scale = 0;
+  CHECK(o.weights(0, 0, k, w.data(), log_scale));
+  CHECK(w[17] == 1.0f);
+  CHECK(log_scale == doctest::Approx(-400 * std::log(400.0)).epsilon(1e-6));
+}
