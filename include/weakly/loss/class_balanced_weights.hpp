@@ -4,7 +4,7 @@
 #include <weakly/core/config.hpp>
 #include <weakly/core/error.hpp>
 #include <weakly/core/view.hpp>
-#include <weakly/loss/detail/class_counts.hpp>
+#include <weakly/loss/detail/count_vector.hpp>
 
 #include <cmath>
 #include <vector>
@@ -24,7 +24,7 @@ struct class_balanced_weights_options {
 /// The powers are formed without cancellation, for beta up to the double below 1. For loss_labels::class_weights.
 /// Throws value_error for a count that is not positive and finite, option_error unless beta is in [0, 1).
 /// Cui et al., CVPR 2019 (arXiv 1901.05555).
-template <class_counts Counts>
+template <count_vector Counts>
 std::vector<double> class_balanced_weights(const Counts& counts, const class_balanced_weights_options& options = {}) {
   if (!(options.beta >= 0 && options.beta < 1))
     detail::fail<option_error>("class_balanced_weights: beta is ", options.beta, "; give a number in [0, 1)");
@@ -43,7 +43,7 @@ struct deferred_reweighting_options {
 
 /// The weights of an epoch under deferred re-weighting: one for every class before `start`, then those of
 /// class_balanced_weights. Errors as there. Cao et al., NeurIPS 2019 (arXiv 1906.07413), algorithm 1.
-template <class_counts Counts>
+template <count_vector Counts>
 std::vector<double> deferred_reweighting(const Counts& counts, index_t epoch,
                                          const deferred_reweighting_options& options = {}) {
   return class_balanced_weights(counts, {.beta = epoch < options.start ? 0 : options.beta});

@@ -7,7 +7,7 @@
 #include <weakly/core/softmax_rows.hpp>
 #include <weakly/core/view.hpp>
 #include <weakly/loss/cross_entropy.hpp>
-#include <weakly/loss/detail/class_counts.hpp>
+#include <weakly/loss/detail/count_vector.hpp>
 #include <weakly/loss/detail/formula_loss.hpp>
 #include <weakly/loss/row_loss.hpp>
 
@@ -24,7 +24,7 @@ struct ldam_margins_options {
 /// Margins that grow with the rarity of a class: greatest (counts(j) / least count)^(-1/4).
 ///
 /// counts  k   positive numbers; else value_error
-template <class_counts Counts>
+template <count_vector Counts>
 std::vector<double> ldam_margins(const Counts& counts, const ldam_margins_options& options = {}) {
   detail::require_option("ldam_margins", "greatest", options.greatest,
                          options.greatest >= 0 && std::isfinite(options.greatest),

@@ -6,7 +6,7 @@
 #include <weakly/core/math.hpp>
 #include <weakly/core/row_access.hpp>
 #include <weakly/core/view.hpp>
-#include <weakly/loss/detail/class_counts.hpp>
+#include <weakly/loss/detail/count_vector.hpp>
 #include <weakly/loss/detail/formula_loss.hpp>
 #include <weakly/loss/detail/row_softmax.hpp>
 #include <weakly/loss/row_loss.hpp>
@@ -21,7 +21,7 @@ namespace weakly::inline v0 {
 /// Margins of classes for ldam_multilabel: scale counts(j)^(-1/4), and `scale` for a class without examples.
 ///
 /// counts  k   finite numbers, not negative; else value_error
-template <class_counts Counts>
+template <count_vector Counts>
 std::vector<double> ldam_multilabel_margins(const Counts& counts, double scale = 3) {
   detail::require_option("ldam_multilabel_margins", "scale", scale, scale >= 0 && std::isfinite(scale),
                          "a finite number that is not negative");

@@ -7,7 +7,7 @@
 #include <weakly/core/softmax_rows.hpp>
 #include <weakly/core/view.hpp>
 #include <weakly/loss/cross_entropy.hpp>
-#include <weakly/loss/detail/class_counts.hpp>
+#include <weakly/loss/detail/count_vector.hpp>
 #include <weakly/loss/detail/formula_loss.hpp>
 #include <weakly/loss/detail/row_softmax.hpp>
 #include <weakly/loss/row_loss.hpp>
@@ -23,7 +23,7 @@ namespace weakly::inline v0 {
 ///
 /// Throws option_error for a strength that is not finite. The same numbers subtracted from the scores of a model
 /// trained without them are the post-hoc correction.
-template <class_counts Prior>
+template <count_vector Prior>
 std::vector<double> prior_adjustment(const Prior& prior, double strength = 1) {
   detail::require_option("prior_adjustment", "strength", strength, std::isfinite(strength), "a finite number");
   std::vector<double> adjustment = detail::positive_counts("prior_adjustment", prior);

@@ -14,7 +14,7 @@ namespace weakly::inline v0 {
 
 /// k numbers on the host, integers or reals: how many examples each class has, or its share.
 template <class X>
-concept class_counts = readable_vector<X> && on_host<X> &&
+concept count_vector = readable_vector<X> && on_host<X> &&
     (std::is_integral_v<typename detail::input_view_t<X>::value_type> ||
      is_real_v<typename detail::input_view_t<X>::value_type>);
 
