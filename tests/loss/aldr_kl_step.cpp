@@ -2,6 +2,7 @@
 #include "loss_checks.hpp"
 #include "loss_reference.hpp"
 
+#include <weakly/exec/thread_pool.hpp>
 #include <weakly/loss/aldr_kl.hpp>
 #include <weakly/loss/aldr_kl_step.hpp>
 #include <weakly/loss/ldr_kl.hpp>

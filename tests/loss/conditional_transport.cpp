@@ -4,6 +4,7 @@
 #include "noise/allocations.hpp"
 
 #include <weakly/core/workspace.hpp>
+#include <weakly/exec/thread_pool.hpp>
 #include <weakly/loss/conditional_transport.hpp>
 
 #include <cmath>

@@ -2,6 +2,7 @@
 #include "loss_checks.hpp"
 #include "loss_reference.hpp"
 
+#include <weakly/exec/thread_pool.hpp>
 #include <weakly/loss/cross_entropy.hpp>
 #include <weakly/loss/early_learning.hpp>
 

@@ -3,6 +3,7 @@
 #include "loss_reference.hpp"
 #include "noise/allocations.hpp"
 
+#include <weakly/exec/thread_pool.hpp>
 #include <weakly/loss/nested_dropout.hpp>
 
 #include <cmath>

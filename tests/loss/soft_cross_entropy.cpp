@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "loss_checks.hpp"
 
+#include <weakly/exec/thread_pool.hpp>
 #include <weakly/loss/cross_entropy.hpp>
 #include <weakly/loss/soft_cross_entropy.hpp>
 
