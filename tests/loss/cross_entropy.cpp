@@ -5,6 +5,7 @@
 #include <weakly/loss/cross_entropy.hpp>
 
 #include <cmath>
+#include <limits>
 #include <vector>
 
 namespace {
@@ -79,4 +80,17 @@ TEST_CASE("cross_entropy refuses options outside their domain") {
   for (const double bad : {0.0, -1.0, double(INFINITY), std::nan("")})
     CHECK_THROWS_AS(call({.temperature = bad}), weakly::option_error);
   for (const double bad : {-0.1, 1.1, std::nan("")}) CHECK_THROWS_AS(call({.smoothing = bad}), weakly::option_error);
+}
+
+TEST_CASE("cross_entropy of a single class is zero, unless its score is no number") {
+  const double inf = std::numeric_limits<double>::infinity();
+  const std::vector<double> logits{3, inf, std::nan(""), -1e300};
+  const std::vector<int> label(4, 0);
+  std::vector<double> loss(4), grad(4);
+  weakly::cross_entropy(weakly::view(logits.data(), 4, 1), label, loss, weakly::view(grad.data(), 4, 1));
+  CHECK(loss[0] == 0);
+  CHECK(std::isnan(loss[1]));
+  CHECK(std::isnan(loss[2]));
+  CHECK(loss[3] == 0);
+  CHECK(grad[3] == 0);
 }

@@ -172,11 +172,12 @@ void check_weights_and_bad_input(const any_loss& call, const traits& t) {
     other = b;
     other.logits[std::size_t(4 * k + 1)] = std::numeric_limits<double>::quiet_NaN();
     other.logits[std::size_t(5 * k + k - 1)] = std::numeric_limits<double>::infinity();
+    other.logits[std::size_t(6 * k + b.label[6])] = std::numeric_limits<double>::infinity();
     call(weakly::seq, other.x(), other.label, other.loss, other.g());
     for (index_t i = 0; i < b.n; ++i) {
       const std::span<const double> got(other.grad.data() + i * k, std::size_t(k)),
           was(b.grad.data() + i * k, std::size_t(k));
-      if (i == 4 || i == 5) {
+      if (i >= 4 && i <= 6) {
         CHECK(std::isnan(other.loss[std::size_t(i)]));
         CHECK(std::any_of(got.begin(), got.end(), [](double x) { return std::isnan(x); }));
       } else {

@@ -67,3 +67,19 @@ TEST_CASE("normalized_cross_entropy is zero where another class is excluded") {
   CHECK(loss[0] == 0);
   CHECK(grad == std::vector<double>(3));
 }
+
+TEST_CASE_TEMPLATE("normalized_cross_entropy of equal scores has the gradient of its formula, however long the row", T,
+                   float, double) {
+  for (const int k : {10, 300, 512, 1000, 4096, 5000})
+    for (const int n : {2, (1 << 20) / k + 1}) {
+      CAPTURE(k);
+      CAPTURE(n);
+      const std::vector<T> logits(static_cast<std::size_t>(n * k));
+      const std::vector<int> label(static_cast<std::size_t>(n), 3);
+      std::vector<T> loss(static_cast<std::size_t>(n)), grad(logits.size());
+      weakly::normalized_cross_entropy(weakly::view(logits.data(), n, k), label, loss, weakly::view(grad.data(), n, k));
+      const double d = k * std::log(double(k));
+      CHECK(double(grad[static_cast<std::size_t>(k + 3)]) == doctest::Approx(-(1 - 1.0 / k) / d).epsilon(1e-5));
+      CHECK(double(grad[static_cast<std::size_t>(k + 2)]) == doctest::Approx(1 / (k * d)).epsilon(1e-2));
+    }
+}

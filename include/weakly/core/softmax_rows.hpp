@@ -420,7 +420,7 @@ class softmax_tile {
       const T score = x[r * k + y[r]], own = scores_.label_margin(first + r, y[r]);
       at_label[l] = static_cast<T>(y[r]);
       origin[l] = own_in_origin ? score + own : score;
-      own_margin[l] = own_in_origin ? (score - origin[l]) + own : own;
+      own_margin[l] = (own_in_origin ? score - origin[l] : score - score) + own;  // NaN where the score is none
       shared[l] = by_column ? T(0) : scores_.shared_margin(y[r]);
     }
     const batch own = simd::load(own_margin), label_column = simd::load(at_label);

@@ -37,9 +37,10 @@ row_source<T> temperature_source(std::string_view function, const X& tau, index_
     const auto v = view(tau);
     require_extent(function, v, 0, n);
     for (index_t i = 0; i < n; ++i) {
-      const auto t = static_cast<double>(v(i));
-      if (!(t > 0 && t <= std::numeric_limits<double>::max()))
-        fail<value_error>(function, ": temperature ", t, " of anchor ", i, "; temperatures are positive and finite");
+      const T t = static_cast<T>(static_cast<double>(v(i)));  // as it is computed with
+      if (!(t > 0 && t <= std::numeric_limits<T>::max()))
+        fail<value_error>(function, ": temperature ", static_cast<double>(v(i)), " of anchor ", i,
+                          "; temperatures are positive and finite in the arithmetic of the similarities");
     }
     return row_source<T>(as_column(v));
   }

@@ -247,6 +247,7 @@ class softmax_loss_rows {
       if (at == 0) labels.template fetch<T>(i, std::min(capacity, last - i), k, label, weight, bad);
       T* const e = k <= longest_kept ? kept[i % 2] : in_place ? grad.part(i, 0) : nullptr;
       row.keep_in(e);
+      bool flat = false;
       if (weight[at] == T(0)) {
         t.value[0] = t.scale[0] = t.offset[0] = t.at_label[0] = 0;
         if (e != nullptr) std::fill_n(e, k, T(0));
@@ -257,11 +258,15 @@ class softmax_loss_rows {
         });
         apply({batch(s.others), batch(s.label), batch(s.top), batch(s.factor), batch(s.deviation)}, batch(weight[at]),
               t, 0);
+        // Where nothing is scaled, the label alone is: its exponential becomes 1 and all others 0.
+        flat = t.scale[0] == T(0) && t.at_label[0] != t.offset[0];
+        if (flat) t.scale[0] = t.at_label[0] - t.offset[0];
       }
       if (!loss.empty()) loss.put_rows(i, 1, t.value);
       if (grad.empty()) continue;
       if (streams) {
         lines.drain();
+        if (flat) std::fill_n(e, k, T(0));
         e[label[at]] = kept_label(t);
         lines.queue(e, t.scale[0], t.offset[0], k);
       } else if (weight[at] == T(0)) {
@@ -269,7 +274,9 @@ class softmax_loss_rows {
       } else {
         for (index_t j = 0; j < k; j += softmax_row<T>::block) {
           const index_t count = std::min(softmax_row<T>::block, k - j);
-          write_block(i, j, count, row.exps(j, count), label[at], t);
+          T* const part = row.exps(j, count);
+          if (flat) std::fill_n(part, count, T(0));
+          write_block(i, j, count, part, label[at], t);
         }
       }
     }
@@ -344,9 +351,9 @@ void run_row_loss(std::string_view function, Exec& ex, const row_source<T>& logi
 /// grad     [..., k]  or discard; may be the storage of `logits`
 /// formula            called with label_softmax<V>, V a simd::batch of rows; gives softmax_gradient<V>
 ///
-/// A row with a NaN or +inf, or -inf throughout, comes out as NaN, and no other row does. n = 0 does nothing. Throws
-/// shape_error, and label_error for labels outside [0, k): those rows come out as zero and all others are done first.
-/// O(n k), allocates nothing. Same bits for every executor, layout and batch.
+/// A row with a NaN or +inf, or whose label is excluded, comes out as NaN, and no other row does. n = 0 does nothing.
+/// Throws shape_error, and label_error for labels outside [0, k): those rows come out as zero and all others are done
+/// first. O(n k), allocates nothing. Same bits for every executor, layout and batch.
 template <executor Exec, score_tensor Logits, loss_output Loss, loss_output Grad, class Formula>
 void softmax_loss(Exec&& ex, const Logits& logits, const loss_labels& labels, Loss&& loss, Grad&& grad,
                   const Formula& formula) {

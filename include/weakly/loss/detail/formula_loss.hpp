@@ -24,6 +24,15 @@ inline void require_option(std::string_view function, std::string_view option, d
   if (!ok) fail<option_error>(function, ": ", option, " is ", value, "; give ", domain);
 }
 
+/// Throws option_error where a temperature, or its inverse, is no normal number of the arithmetic.
+template <class T>
+void require_temperature(std::string_view function, T temperature) {
+  const double limit = sizeof(T) == 4 ? 0x1p100 : 0x1p900;
+  if (!(double(temperature) >= 1 / limit && double(temperature) <= limit))
+    fail<option_error>(function, ": temperature is ", double(temperature),
+                       " in the arithmetic of the scores; give one in [", 1 / limit, ", ", limit, "]");
+}
+
 /// Throws shape_error where a loss that is 0/0 for a single class meets one.
 template <class Logits>
 void require_two_classes(std::string_view function, const Logits& logits) {
@@ -44,6 +53,7 @@ void formula_loss(std::string_view function, Exec& ex, const Logits& logits, con
   softmax_scores<T> scores;
   scores.logits = row_source<T>(rows);
   scores.temperature = static_cast<T>(temperature);
+  require_temperature(function, scores.temperature);
   run_softmax_loss(function, ex, scores, n, labels, value_sink<T>(function, "loss", loss, n),
                    gradient_sink<T>(function, grad, n, k), formula);
 }

@@ -276,6 +276,7 @@ void whole_row_loss(std::string_view function, Exec& ex, const Logits& logits, c
   softmax_scores<T> scores;
   scores.logits = row_source<T>(rows);
   scores.temperature = static_cast<T>(temperature);
+  require_temperature(function, scores.temperature);
   const whole_rows<T, Rule> kernel{scores, labels, value_sink<T>(function, "loss", loss, n),
                                    gradient_sink<T>(function, grad, n, k), rule};
   if (n == 0) return;
