@@ -77,3 +77,14 @@ TEST_CASE("jensen_shannon refuses options outside their domain") {
   CHECK_THROWS_AS(call({-0.5}), weakly::option_error);
   CHECK_THROWS_AS(call({std::nan("")}), weakly::option_error);
 }
+
+TEST_CASE_TEMPLATE("jensen_shannon keeps its digits where pi is small", T, float, double) {
+  const std::vector<T> logits{2, 0.5, -1, 0};
+  const std::vector<int> label{0};
+  const double pi = 1e-6;
+  std::vector<T> loss(1);
+  weakly::jensen_shannon(weakly::view(logits.data(), 1, 4), label, loss, weakly::discard, {pi});
+  std::vector<long double> f(logits.begin(), logits.end());
+  const double want = double(plain(loss_checks::row(f), 0, pi));
+  CHECK(double(loss[0]) == doctest::Approx(want).epsilon(sizeof(T) == 4 ? 1e-5 : 1e-9));
+}

@@ -192,9 +192,9 @@ transport_side<T> transport_weights(const char* what, const Weights& weights, wo
 
 /// Conditional transport between n weighted things and m weighted others, steered by logits S:
 ///
-///     P(i, j) = b(j) exp S(i, j) / sum over j of the same,   forward  = sum over i of a(i) sum over j of P(i, j) C(i,
-///     j) Q(i, j) = a(i) exp S(i, j) / sum over i of the same,   backward = sum over j of b(j) sum over i of Q(i, j)
-///     C(i, j)
+///     P(i, j)  = b(j) exp S(i, j) / sum over j of the same,   Q(i, j) = a(i) exp S(i, j) / sum over i of the same
+///     forward  = sum over i of a(i) sum over j of P(i, j) C(i, j)
+///     backward = sum over j of b(j) sum over i of Q(i, j) C(i, j)
 ///
 /// cost, logit            n x m  C and S        row_weight  n  a, column_weight  m  b: zero or more, not all zero
 /// scratch                conditional_transport_scratch<float or double>(n, m) bytes

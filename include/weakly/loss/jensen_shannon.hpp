@@ -28,7 +28,8 @@ struct jensen_shannon_formula {
     const V weight = math::constant<V>(w), least = math::constant<V>(pi);
     // log of the mixture at the label, pi + w p = 1 - w q, from the one that does not cancel.
     const V log_mixture = select(row.p > math::constant<V>(0.5), log1p(-weight * row.q), log(least + weight * row.p));
-    const V log_ratio = -row.cross_entropy - log_mixture;
+    // log of p over the mixture; the plain difference would lose the digits of a small pi where p is larger.
+    const V log_ratio = select(row.p > least, -log1p(least * row.q / row.p), -row.cross_entropy - log_mixture);
     const V p_log_ratio = select(row.p == V(0), V(0), row.p * log_ratio);  // also where the logarithm is infinite
     const V value = weight * (p_log_ratio - math::constant<V>(log_w) * row.q) - least * log_mixture;
     const V slope = weight * (p_log_ratio + math::constant<V>(log_w) * row.p);

@@ -130,8 +130,9 @@ class capped_kl_row {
 /// LDR-k-KL: the label-distributionally robust loss of the `top` greatest classes, for top-k accuracy.
 ///
 ///     delta(j)       = (f(j) - f(y)) + c(j)
-///     loss(i)        = max over distributions p with every p(j) <= 1/top of sum p(j) delta(j) - lambda KL(p ||
-///     uniform) grad(i, j)     = p(j) - 1[j = y] lambda_grad(i) = -KL(p || uniform)
+///     loss(i)        = max over p with every p(j) <= 1/top of  sum p(j) delta(j) - lambda KL(p || uniform)
+///     grad(i, j)     = p(j) - 1[j = y]
+///     lambda_grad(i) = -KL(p || uniform)
 ///
 /// Arguments, special values and errors as in ldr_kl, and option_error unless 1 <= top < k. lambda = 0 is the mean of
 /// the `top` greatest deltas (top-k hinge); those that tie for the last place share it.

@@ -82,7 +82,8 @@ concept contrastive_temperatures = std::is_same_v<X, discard_output> || real_vec
 /// grad         n x n  or discard: d loss / d sim; may be the storage of `sim`
 /// grad_tau_*   n      or discard: d loss / d tau = (rho - KL of the weights of the negatives from uniform) / n
 ///
-/// Returns the loss. A NaN or infinite similarity makes its anchors NaN. n = 0 gives zero. Throws shape_error,
+/// Returns the loss. A NaN or +inf similarity, or -inf of a positive, makes its anchors NaN; a negative of -inf weighs
+/// nothing. n = 0 gives zero. Throws shape_error,
 /// option_error, workspace_error, and value_error for a temperature. One sweep over the matrix for the columns, one for
 /// the rows and the gradient; O(n^2), allocates nothing. Same bits for every executor and layout.
 /// Source: Qiu et al., arXiv 2305.11965, eq. 6. It is LDR-KL (ldr_kl.hpp) of the negatives plus tau rho.

@@ -127,11 +127,11 @@ double contrastive_step(Exec& ex, const Similarity& sim, const contrastive_state
 /// sim      n x n  as in robust_contrastive
 /// rows, columns   states of the anchors of each direction, updated; without `columns`, rows alone are anchors
 /// scratch         robust_contrastive_step_scratch<float or double>(n) bytes
-/// grad     n x n  or discard; w(j) / (m n) at negatives and minus their sum at the positive; may be the storage of
-/// `sim`
+/// grad     n x n  or discard; w(j) / (m n) at negatives and minus their sum at the positive; may be the
+///                 storage of `sim`
 ///
-/// Returns the loss, whose derivative by the temperature is not the slope: temperatures move here. An anchor with a
-/// similarity that is not finite keeps its state. Throws shape_error, option_error, workspace_error, and value_error
+/// Returns the loss, whose derivative by the temperature is not the slope: temperatures move here. An anchor
+/// whose loss would be NaN keeps its state. Throws shape_error, option_error, workspace_error, and value_error
 /// for a temperature. O(n^2), allocates nothing. Same bits for every executor and layout. Source: Qiu et al., arXiv
 /// 2305.11965, algorithm 1.
 template <executor Exec, score_tensor Similarity, class State, loss_output Grad>

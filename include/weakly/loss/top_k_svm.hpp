@@ -58,7 +58,8 @@ T top_k_svm_row(const delta_row<T>& row, const top_k_svm_options& options) {
 
 /// The top-k hinge: nothing is lost while the label is among the `top` greatest by a margin.
 ///
-///     loss(i)    = max(0, mean of the `top` greatest delta(j)),   delta(j) = (f(j) - f(y)) + c(j), 0 for the label
+///     loss(i)    = max(0, mean of the `top` greatest delta(j)),   delta(j) = (f(j) - f(y)) + c(j), usually 0 for the
+///                  label
 ///     grad(i, j) = p(j) - 1[j = y] where the loss is positive, else 0; p = 1/top for those that count
 ///
 /// With hinge_each, loss(i) = 1/top sum of max(0, delta(j)) over the `top` greatest, and only positive ones count.
