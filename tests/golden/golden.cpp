@@ -28,7 +28,7 @@ nlohmann::json read_json(const std::filesystem::path& path) {
 std::vector<std::string> case_names(const std::string& kind) {
   std::vector<std::string> names;
   for (const auto& entry : std::filesystem::directory_iterator(directory()))
-    if (entry.path().extension() == ".json" && read_json(entry.path()).at("kind") == kind)
+    if (entry.path().extension() == ".json" && read_json(entry.path()).value("kind", "") == kind)
       names.push_back(entry.path().stem().string());
   std::sort(names.begin(), names.end());
   return names;

@@ -34,7 +34,7 @@ struct asymmetric_unhinged_formula {
     if (static_cast<T>(a - 1) < std::numeric_limits<T>::min()) {
       // q(label)^(q - 1) may be large where q(label) is small; with the probabilities it multiplies it never is. Below
       // what exponentials of single classes can say, q(label) counts as zero.
-      const auto certain = row.q <= row.classes * V(4 * std::numeric_limits<T>::min());
+      const auto certain = row.q <= row.classes * V(2 * simd::scaled_exp<T>::least_kept);
       const V log_others = log(select(certain, V(1), row.q));
       const V scale = select(certain, V(0), row.p * exp(log_others * (exponent - V(1))));
       const V value = select(certain, V(0), exp(log_others * exponent) * math::constant<V>(1 / q));

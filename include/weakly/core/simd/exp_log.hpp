@@ -274,6 +274,7 @@ class scaled_exp {
  public:
   static constexpr T least = sizeof(T) == 4 ? T(0x1p-90) : T(0x1p-900);
   static constexpr T greatest = sizeof(T) == 4 ? T(0x1p120) : T(0x1p1000);
+  static constexpr T least_kept = sizeof(T) == 4 ? T(0x1p-100) : T(0x1p-1000);  ///< about what `floor()` is
 
   /// scale  positive, a normal number and so its inverse
   explicit scaled_exp(T scale)
