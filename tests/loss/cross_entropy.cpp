@@ -74,12 +74,12 @@ TEST_CASE("cross_entropy smoothed over all classes does not look at the label") 
 TEST_CASE("cross_entropy refuses options outside their domain") {
   std::vector<double> logits(4), loss(2);
   const std::vector<int> label{0, 1};
-  const auto call = [&](const weakly::cross_entropy_options& options) {
+  const auto with = [&](const weakly::cross_entropy_options& options) {
     weakly::cross_entropy(weakly::view(logits.data(), 2, 2), label, loss, weakly::discard, options);
   };
   for (const double bad : {0.0, -1.0, double(INFINITY), std::nan("")})
-    CHECK_THROWS_AS(call({.temperature = bad}), weakly::option_error);
-  for (const double bad : {-0.1, 1.1, std::nan("")}) CHECK_THROWS_AS(call({.smoothing = bad}), weakly::option_error);
+    CHECK_THROWS_AS(with({.temperature = bad}), weakly::option_error);
+  for (const double bad : {-0.1, 1.1, std::nan("")}) CHECK_THROWS_AS(with({.smoothing = bad}), weakly::option_error);
 }
 
 TEST_CASE("cross_entropy of a single class is zero, unless its score is no number") {
