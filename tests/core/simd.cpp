@@ -429,6 +429,20 @@ TEST_CASE_TEMPLATE("permute takes lane i from where the order says", T, float, d
   }
 }
 
+TEST_CASE_TEMPLATE("lane_transpose turns rows into columns, and back", T, float, double) {
+  using batch = simd::batch<T>;
+  const std::vector<T> x = numbers<T>(batch::size * batch::size);
+  batch rows[sizeof(batch) / sizeof(T)];
+  for (index_t i = 0; i < batch::size; ++i) rows[i] = simd::load(x.data() + i * batch::size);
+  const simd::lane_transpose<T> transpose{};
+  transpose(rows);
+  for (index_t i = 0; i < batch::size; ++i)
+    for (index_t j = 0; j < batch::size; ++j) CHECK(rows[j][i] == x[static_cast<std::size_t>(i * batch::size + j)]);
+  transpose(rows);
+  for (index_t i = 0; i < batch::size; ++i)
+    for (index_t j = 0; j < batch::size; ++j) CHECK(rows[i][j] == x[static_cast<std::size_t>(i * batch::size + j)]);
+}
+
 TEST_CASE("unroll calls in order with integral constants") {
   std::vector<index_t> seen;
   simd::unroll<5>([&](auto i) {
