@@ -3,6 +3,7 @@
 
 #include <weakly/core/config.hpp>
 #include <weakly/core/error.hpp>
+#include <weakly/core/simd.hpp>
 #include <weakly/core/view.hpp>
 
 #include <algorithm>
@@ -32,6 +33,16 @@ class candidate_sets {
   /// [0, k), ascending, none twice; for bits, none beyond k. Masks always are. O(size of the row).
   bool valid(index_t row) const { return valid_(*this, row); }
 
+  /// marks[(row - first) k + j] = 1 where label j belongs to the set of `row`, else 0, for `rows` rows from `first` on;
+  /// the elements up to a multiple of four are overwritten. A row that is not valid has no labels and is reported.
+  template <class T>
+  void marks_of_rows(index_t first, index_t rows, T* marks, status& malformed) const {
+    if constexpr (std::is_same_v<T, float>)
+      single_rows_(*this, first, rows, marks, malformed);
+    else
+      wide_rows_(*this, first, rows, marks, malformed);
+  }
+
   /// marks[j] = 1 where label column + j belongs to the set of `row`, else 0. The row must be valid.
   template <class T>
   void marks(index_t row, index_t column, index_t count, T* marks) const {
@@ -54,22 +65,61 @@ class candidate_sets {
     valid_ = &Source::valid;
     single_ = &Source::template marks<float>;
     wide_ = &Source::template marks<double>;
+    single_rows_ = &rows_of<Source, float>;
+    wide_rows_ = &rows_of<Source, double>;
+  }
+
+  template <class Source, class T>
+  static void rows_of(const candidate_sets& s, index_t first, index_t rows, T* out, status& malformed) {
+    if constexpr (Source::may_be_flat) {
+      if (s.column_stride_ == 1 && s.row_stride_ == s.classes_) {
+        Source::marks(s, first, 0, rows * s.classes_, out);
+        return;
+      }
+    }
+    for (index_t row = first; row < first + rows; ++row, out += s.classes_) {
+      if (Source::valid(s, row)) {
+        Source::marks_of_row(s, row, out);
+      } else {
+        std::fill_n(out, s.classes_, T(0));
+        malformed.report(row);
+      }
+    }
   }
 
   template <class Mark>
   struct mask_source {
+    static constexpr bool may_be_flat = true;
     static bool valid(const candidate_sets&, index_t) { return true; }
+    template <class T>
+    static void marks_of_row(const candidate_sets& s, index_t row, T* out) {
+      marks(s, row, 0, s.classes_, out);
+    }
     template <class T>
     static void marks(const candidate_sets& s, index_t row, index_t column, index_t count, T* out) {
       const Mark* const mark = static_cast<const Mark*>(s.data_) + row * s.row_stride_ + column * s.column_stride_;
+      index_t j = 0;
       if (s.column_stride_ == 1)
-        for (index_t j = 0; j < count; ++j) out[j] = mark[j] != Mark(0) ? T(1) : T(0);
-      else
-        for (index_t j = 0; j < count; ++j) out[j] = mark[j * s.column_stride_] != Mark(0) ? T(1) : T(0);
+        for (; j + 32 <= count; j += 32) {
+          simd::prefetch(mark + j + 2048);
+          for (index_t i = 0; i < 32; ++i) out[j + i] = mark[j + i] != Mark(0) ? T(1) : T(0);
+        }
+      for (; j < count; ++j) out[j] = mark[j * s.column_stride_] != Mark(0) ? T(1) : T(0);
+    }
+  };
+
+  // The marks of four bits.
+  template <class T>
+  struct four_bits {
+    T marks[16][4];
+    constexpr four_bits() : marks{} {
+      for (unsigned bits = 0; bits < 16; ++bits)
+        for (unsigned b = 0; b < 4; ++b) marks[bits][b] = static_cast<T>((bits >> b) & 1u);
     }
   };
 
   struct bit_source {
+    static constexpr bool may_be_flat = false;
     static std::uint64_t word(const candidate_sets& s, index_t row, index_t w) {
       return static_cast<const std::uint64_t*>(s.data_)[row * s.row_stride_ + w * s.column_stride_];
     }
@@ -78,11 +128,23 @@ class candidate_sets {
       return last == 0 || word(s, row, s.classes_ / 64) >> last == 0;
     }
     template <class T>
+    static void marks_of_row(const candidate_sets& s, index_t row, T* out) {
+      static constexpr four_bits<T> table{};
+      for (index_t first = 0; first < s.classes_; first += 64) {
+        const std::uint64_t bits = word(s, row, first / 64);
+        const index_t some = std::min<index_t>(64, s.classes_ - first);
+        for (index_t b = 0; b < some; b += 4) std::copy_n(table.marks[(bits >> b) & 15u], 4, out + first + b);
+      }
+    }
+    template <class T>
     static void marks(const candidate_sets& s, index_t row, index_t column, index_t count, T* out) {
+      static constexpr four_bits<T> table{};
       for (index_t j = 0; j < count;) {
         const index_t at = column + j, shift = at % 64, some = std::min(64 - shift, count - j);
         const std::uint64_t bits = word(s, row, at / 64) >> shift;
-        for (index_t b = 0; b < some; ++b) out[j + b] = static_cast<T>((bits >> b) & 1u);
+        index_t b = 0;
+        for (; b + 4 <= some; b += 4) std::copy_n(table.marks[(bits >> b) & 15u], 4, out + j + b);
+        std::copy_n(table.marks[(bits >> b) & 15u], some - b, out + j + b);
         j += some;
       }
     }
@@ -90,6 +152,7 @@ class candidate_sets {
 
   template <class Offset, class Label>
   struct list_source {
+    static constexpr bool may_be_flat = false;
     static std::uint64_t offset(const candidate_sets& s, index_t row) {
       return static_cast<std::uint64_t>(static_cast<const Offset*>(s.offsets_)[row * s.row_stride_]);
     }
@@ -104,6 +167,10 @@ class candidate_sets {
         if (i > first && !(label(s, i - 1) < label(s, i))) return false;
       }
       return true;
+    }
+    template <class T>
+    static void marks_of_row(const candidate_sets& s, index_t row, T* out) {
+      marks(s, row, 0, s.classes_, out);
     }
     template <class T>
     static void marks(const candidate_sets& s, index_t row, index_t column, index_t count, T* out) {
@@ -125,6 +192,8 @@ class candidate_sets {
   bool (*valid_)(const candidate_sets&, index_t) = nullptr;
   void (*single_)(const candidate_sets&, index_t, index_t, index_t, float*) = nullptr;
   void (*wide_)(const candidate_sets&, index_t, index_t, index_t, double*) = nullptr;
+  void (*single_rows_)(const candidate_sets&, index_t, index_t, float*, status&) = nullptr;
+  void (*wide_rows_)(const candidate_sets&, index_t, index_t, double*, status&) = nullptr;
 };
 
 /// mask  n x k  integers or bools: label j is a candidate of row i where mask(i, j) is not zero. Best where sets hold

@@ -20,7 +20,7 @@ struct label_posterior_options {
 namespace detail {
 
 template <executor Exec, class T>
-void run_label_posterior(Exec& ex, const observed_rows<T>& rows, index_t n, const label_posterior_options& options) {
+void run_label_posterior(Exec& ex, observed_rows<T>& rows, index_t n, const label_posterior_options& options) {
   constexpr auto name = "label_posterior";
   const index_t k = rows.scores.columns();
   if (rows.observed.rows() != n || rows.observed.classes() != k)
@@ -28,6 +28,7 @@ void run_label_posterior(Exec& ex, const observed_rows<T>& rows, index_t n, cons
                       " classes for scores of ", n, " rows and ", k, " classes");
   if (n == 0) return;
   if (k == 0) fail<shape_error>(name, ": scores have ", n, " rows of 0 classes; there must be at least one class");
+  rows.stream = n >= (index_t(4) << 20) / (k * index_t(sizeof(T)));
   shared_status malformed, impossible;
   for_row_chunks(ex, n, k, [&](index_t first, index_t last) {
     const auto bad = rows(first, last);

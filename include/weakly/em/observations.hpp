@@ -5,6 +5,7 @@
 #include <weakly/core/error.hpp>
 #include <weakly/core/labels.hpp>
 #include <weakly/core/row_access.hpp>
+#include <weakly/core/simd.hpp>
 #include <weakly/core/view.hpp>
 #include <weakly/em/candidate_sets.hpp>
 
@@ -31,6 +32,18 @@ class observations {
  public:
   index_t rows() const { return rows_; }
   index_t classes() const { return classes_; }
+
+  /// The weights of whole rows, one row after the other, and the scale of each; malformed rows are reported.
+  template <class T>
+  void weights_of_rows(index_t first, index_t rows, T* weight, T* log_scale, status& malformed) const {
+    if (form_ == form::set) {
+      std::fill_n(log_scale, rows, T(0));
+      sets_.marks_of_rows(first, rows, weight, malformed);
+      return;
+    }
+    for (index_t r = 0; r < rows; ++r)
+      if (!weights(first + r, 0, classes_, weight + r * classes_, log_scale[r])) malformed.report(first + r);
+  }
 
   /// weight[j] is the likelihood of the observation of `row` given class column + j, divided by exp(log_scale), in
   /// [0, 1]. False, with weights of zero, for an observation that is malformed: a label outside [0, k) or a bad set.
@@ -113,36 +126,49 @@ class observations {
     else
       return wide_;
   }
-  double transition(index_t c, index_t l) const { return wide_.at(l, c); }
-
   // Logarithms, with the greatest of all classes taken out: a product of many small factors must not vanish.
   template <class T>
   void noisy_set(index_t row, index_t column, index_t count, T* weight, T& log_scale) const {
-    double top = -std::numeric_limits<double>::infinity();
-    for (index_t c = 0; c < classes_; ++c) top = std::max(top, log_likelihood(row, c));
-    for (index_t j = 0; j < count; ++j)
-      weight[j] = top > -std::numeric_limits<double>::infinity()
-                      ? static_cast<T>(std::exp(log_likelihood(row, column + j) - top))
-                      : T(0);
-    if (top > -std::numeric_limits<double>::infinity()) log_scale = static_cast<T>(top);
+    constexpr index_t block = 512;
+    double top = -std::numeric_limits<double>::infinity(), of_block[std::size_t(block)];
+    for (index_t c = 0; c < classes_; c += block) {
+      const index_t some = std::min(block, classes_ - c);
+      log_likelihoods(row, c, some, of_block);
+      top = std::max(top, simd::max(static_cast<const double*>(of_block), some));
+    }
+    const bool possible = top > -std::numeric_limits<double>::infinity();
+    if (possible) log_scale = static_cast<T>(top);
+    for (index_t j = 0; j < count; j += block) {
+      const index_t some = std::min(block, count - j);
+      if (column + j != 0 || some != classes_) log_likelihoods(row, column + j, some, of_block);
+      for (index_t i = 0; i < some; ++i) weight[j + i] = possible ? static_cast<T>(std::exp(of_block[i] - top)) : T(0);
+    }
   }
 
-  double log_likelihood(index_t row, index_t c) const {
-    constexpr index_t block = 256;
-    double mark[std::size_t(block)];
-    double sum = 0, log_product = 0;
+  // to[j] = log P(set of `row` | class column + j) for count <= 512, the factors of a class in ascending order.
+  void log_likelihoods(index_t row, index_t column, index_t count, double* to) const {
+    using batch = simd::batch<double>;
+    constexpr index_t block = 512;
+    const bool sums = likelihood_ == set_likelihood::sum;
+    double mark[std::size_t(block)], buffer[std::size_t(block)];
+    std::fill_n(to, count, 0.0);
     for (index_t first = 0; first < classes_; first += block) {
-      const index_t count = std::min(block, classes_ - first);
-      sets_.marks(row, first, count, mark);
-      for (index_t j = 0; j < count; ++j) {
-        const bool member = mark[j] != 0;
+      const index_t labels = std::min(block, classes_ - first);
+      sets_.marks(row, first, labels, mark);
+      for (index_t l = 0; l < labels; ++l) {
+        const bool member = mark[l] != 0;
         if (!member && likelihood_ != set_likelihood::inclusion) continue;
-        const double t = transition(c, first + j);
-        sum += t;
-        log_product += member ? std::log(t) : std::log1p(-t);
+        const double* const t = wide_.part(first + l, column, count, buffer);
+        for (index_t j = 0; j < count; j += batch::size) {
+          const index_t some = std::min(batch::size, count - j);
+          const batch x = simd::load_partial(t + j, some);
+          const batch term = sums ? x : member ? simd::log(x) : simd::log1p(-x);
+          simd::store_partial(to + j, some, simd::load_partial(static_cast<const double*>(to) + j, some) + term);
+        }
       }
     }
-    return likelihood_ == set_likelihood::sum ? std::log(sum) : log_product;
+    if (!sums) return;
+    for (index_t j = 0; j < count; ++j) to[j] = std::log(to[j]);
   }
 
   template <class L>

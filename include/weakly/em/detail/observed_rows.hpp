@@ -3,6 +3,7 @@
 
 #include <weakly/core/config.hpp>
 #include <weakly/core/error.hpp>
+#include <weakly/core/line_stream.hpp>
 #include <weakly/core/math.hpp>
 #include <weakly/core/row_access.hpp>
 #include <weakly/core/simd.hpp>
@@ -43,168 +44,363 @@ class observed_rows {
     }
   };
 
+  bool stream = false;  // past the caches, because what is written is too large to stay in them
+
   report operator()(index_t first, index_t last) const {
     report bad;
-    if (scores.columns() <= softmax_tile<T>::longest_row)
-      short_rows(first, last, bad);
+    if (scores.columns() <= longest_kept)
+      kept_rows(first, last, bad);
     else
       long_rows(first, last, bad);
+    if (stream) simd::stream_fence();
     return bad;
   }
 
  private:
   static constexpr index_t lanes = batch::size;
   static constexpr index_t capacity = softmax_tile<T>::capacity;
-  static constexpr index_t elements = softmax_tile<T>::elements;
-  static constexpr index_t longest_kept = 4096;
+  static constexpr index_t longest_kept = 16384 / index_t(sizeof(T));
   static constexpr index_t block = 512;
+  static_assert(longest_kept >= softmax_tile<T>::elements);
 
-  static bool is_plain_row(T in, T out) { return in >= least_plain_sum<T> && in + out <= greatest_plain_sum<T>; }
+  // A row is plain where its sum over what was observed reaches one and no exponential of it exceeds the other: then
+  // nothing is lost, and quotients are finite. What that says of the posterior does not depend on what else is asked
+  // for.
+  static constexpr T least_plain = sizeof(T) == 4 ? T(0x1p-50) : T(0x1p-480);
+  static constexpr T greatest_plain = sizeof(T) == 4 ? T(0x1p50) : T(0x1p480);
 
-  // e v and e (1 - v) summed over a row or a part of one.
-  struct sums {
+  // Plain exponentials e of some classes: sums of e t and e (1 - t), the least and the greatest e.
+  struct parts {
     T in = 0, out = 0;
+    T least = std::numeric_limits<T>::max(), greatest = 0;
+
+    // Whether NaN, infinity or what would overflow may be among them, even where nothing of it was observed.
+    bool overflow() const { return !(greatest <= greatest_plain); }
   };
-  static sums sums_of(const T* e, const T* t, index_t count) {
-    batch in = T(0), out = T(0);
-    index_t j = 0;
-    for (; j + lanes <= count; j += lanes) {
-      const batch v = simd::load(e + j), w = simd::load(t + j);
-      in = simd::fma(v, w, in);
-      out = simd::fma(v, T(1) - w, out);
-    }
-    if (j < count) {
-      const batch v = simd::load_partial(e + j, count - j), w = simd::load_partial(t + j, count - j);
-      in = simd::fma(v, w, in);
-      out = simd::fma(v, T(1) - w, out);
-    }
-    return {simd::reduce_add(in), simd::reduce_add(out)};
-  }
 
-  // out[j] = f(e[j], t[j]), by whole batches: up to one batch of `out` beyond count is overwritten.
-  template <class F>
-  static void combine(const T* e, const T* t, index_t count, T* out, F f) {
-    for (index_t j = 0; j < count; j += lanes) simd::store(out + j, f(simd::load(e + j), simd::load(t + j)));
-  }
-  static void posterior_of(const T* e, const T* t, index_t count, T of_in, T* q) {
-    combine(e, t, count, q, [f = batch(of_in)](batch v, batch w) { return v * w * f; });
-  }
-  static void gradient_of(const T* e, const T* t, index_t count, T outside, T inside, T* g) {
-    combine(e, t, count, g,
-            [a = batch(outside), b = batch(inside)](batch v, batch w) { return v * ((batch(T(1)) - w) * a - w * b); });
-  }
+  class plain_parts {
+   public:
+    /// u = e t and, where `outside`, v = e (1 - t) in the place of t; e = exp(x + c), c zero where it is null, and zero
+    /// for an excluded class.
+    template <class Between>
+    parts split(const T* x, const T* c, index_t count, T* u, T* t, bool outside, Between between) const {
+      parts p = outside ? split<true>(x, c, count, u, t, between) : split<false>(x, c, count, u, t, between);
+      if (!(p.least > floor_)) clear_excluded(x, c, count, u, t, outside, p);
+      return p;
+    }
 
-  void short_rows(index_t first, index_t last, report& bad) const {
-    const index_t k = scores.columns(), tile_rows = softmax_tile<T>::rows_for(k);
-    const simd::scaled_exp<T> plain(T(1));
-    alignas(64) T e[std::size_t(elements + lanes)], t[std::size_t(elements + lanes)];
-    alignas(64) T q[std::size_t(elements + lanes)], g[std::size_t(elements + lanes)];
-    alignas(64) T in[std::size_t(capacity)], out[std::size_t(capacity)], log_scale[std::size_t(capacity)];
+    /// Whether a row has an exponential that is no plain one.
+    bool overflow(const T* x, const T* c, index_t count) const {
+      batch greatest = T(0);
+      for (index_t j = 0; j < count; j += lanes) {
+        const index_t left = std::min(lanes, count - j);
+        batch b = simd::load_partial(x + j, left);
+        if (c != nullptr) b += simd::load_partial(c + j, left);
+        greatest = simd::max(greatest, exp_(b));
+      }
+      return !(simd::reduce_max(greatest) <= greatest_plain);
+    }
+
+   private:
+    template <bool Outside, class Between>
+    parts split(const T* x, const T* c, index_t count, T* u, T* t, Between between) const {
+      const simd::scaled_exp<T> f = exp_;  // a copy stays in registers
+      parts p;
+      batch in = T(0), out = T(0), least = p.least, greatest = T(0);
+      index_t j = 0;
+      for (; j + 4 * lanes <= count; j += 4 * lanes) {
+        batch e[4];
+        simd::prefetch(x + j + 32 * simd::line_size<T>);
+        simd::prefetch(x + j + 32 * simd::line_size<T> + 2 * lanes);
+        if (c == nullptr)
+          simd::unroll<4>([&](auto i) { e[i] = simd::load(x + j + i * lanes); });
+        else
+          simd::unroll<4>([&](auto i) { e[i] = simd::load(x + j + i * lanes) + simd::load(c + j + i * lanes); });
+        f.template each<4>(e);
+        least = simd::min(least, simd::min(simd::min(e[0], e[1]), simd::min(e[2], e[3])));
+        greatest = simd::max(greatest, simd::max(simd::max(e[0], e[1]), simd::max(e[2], e[3])));
+        simd::unroll<4>([&](auto i) {
+          const batch w = simd::load(static_cast<const T*>(t) + j + i * lanes), inner = e[i] * w;
+          simd::store(u + j + i * lanes, inner);
+          if constexpr (Outside) {
+            const batch outer = e[i] * (batch(T(1)) - w);
+            simd::store(t + j + i * lanes, outer);
+            out += outer;
+          }
+          e[i] = inner;
+        });
+        in += (e[0] + e[1]) + (e[2] + e[3]);
+        between();
+      }
+      for (; j < count; j += lanes) {
+        const index_t left = std::min(lanes, count - j);
+        const auto some = simd::first_lanes<T>(left);
+        batch e = simd::load_partial(x + j, left);
+        if (c != nullptr) e += simd::load_partial(c + j, left);
+        e = simd::select(some, f(e), T(1));
+        const batch w = simd::load_partial(static_cast<const T*>(t) + j, left), inner = e * w;
+        least = simd::min(least, e);
+        greatest = simd::max(greatest, e);
+        simd::store_partial(u + j, left, inner);
+        in += inner;
+        if constexpr (Outside) {
+          const batch outer = simd::select(some, e * (batch(T(1)) - w), T(0));
+          simd::store_partial(t + j, left, outer);
+          out += outer;
+        }
+      }
+      p.in = simd::reduce_add(in);
+      if constexpr (Outside) p.out = simd::reduce_add(out);
+      p.least = simd::reduce_min(least);
+      p.greatest = simd::reduce_max(greatest);
+      return p;
+    }
+
+    void clear_excluded(const T* x, const T* c, index_t count, T* u, T* v, bool outside, parts& p) const {
+      for (index_t j = 0; j < count; ++j) {
+        if (exp_(batch(c == nullptr ? x[j] : x[j] + c[j]))[0] > floor_) continue;
+        u[j] = 0;
+        if (outside) v[j] = 0;
+      }
+      p.in = simd::sum(static_cast<const T*>(u), count);
+      if (outside) p.out = simd::sum(static_cast<const T*>(v), count);
+    }
+
+    simd::scaled_exp<T> exp_{T(1)};
+    T floor_ = exp_.floor();
+  };
+
+  // One of the two outputs, which takes rows piece by piece: a piece goes to memory while the next one is made.
+  class output {
+   public:
+    output(const row_sink<T>& to, index_t first, T* room, bool stream)
+        : to_(to),
+          room_(room),
+          dense_(to.empty() ? nullptr : to.rows(first)),
+          first_(first),
+          streams_(stream && dense_ != nullptr),
+          lines_(streams_ ? dense_ : room) {}
+
+    bool wanted() const { return !to_.empty(); }
+    /// Writes what waits.
+    void drain() { lines_.drain(); }
+    /// Takes a row that stays as it is until the next drain, and multiplies it on the way; only where `streams()`.
+    void put_scaled(const T* row, T scale, index_t k) { lines_.queue(row, scale, T(-0.0), k); }
+    bool streams() const { return streams_; }
+    /// Where the next piece is to be made, once nothing waits.
+    T* room() { return room_; }
+    void put(index_t start, index_t rows, index_t k) {
+      if (streams_)
+        lines_.queue(room_, T(1), T(-0.0), rows * k);  // x - 0 is x for either zero
+      else if (dense_ != nullptr)
+        std::copy_n(room_, rows * k, dense_ + (start - first_) * k);
+      else if (wanted())
+        to_.put_rows(start, rows, room_);
+    }
+    /// Writes two lines of what waits.
+    WEAKLY_INLINE void step() {
+      lines_.step();
+      lines_.step();
+    }
+    void finish() {
+      lines_.drain();
+      if (streams_) lines_.flush();
+    }
+
+   private:
+    const row_sink<T>& to_;
+    T* room_;
+    T* dense_;
+    index_t first_;
+    bool streams_;
+    line_stream<T> lines_;
+  };
+
+  // What the sums of each row of a tile make of it.
+  struct terms {
+    alignas(64) T in[std::size_t(capacity)], out[std::size_t(capacity)];
     alignas(64) T of_in[std::size_t(capacity)], outside[std::size_t(capacity)], inside[std::size_t(capacity)];
     alignas(64) T value[std::size_t(capacity)];
-    T input[std::size_t(elements)], ratio_input[std::size_t(softmax_tile<T>::longest_row)];
+
+    /// Whether no row has too small a sum.
+    bool fill(index_t rows, bool with_outside) {
+      std::fill_n(in + rows, std::min(lanes, capacity - rows), T(1));
+      if (!with_outside) std::fill_n(out, rows, T(0));
+      std::fill_n(out + rows, std::min(lanes, capacity - rows), T(0));
+      bool plain = true;
+      for (index_t r = 0; r < rows; r += lanes) {
+        const batch inner = simd::load(static_cast<const T*>(in) + r),
+                    outer = simd::load(static_cast<const T*>(out) + r);
+        const batch of = batch(T(1)) / inner;
+        plain &= simd::all(inner >= least_plain);
+        simd::store(of_in + r, of);
+        if (!with_outside) continue;
+        const batch odds = outer * of, inverse = batch(T(1)) / (inner + outer);
+        simd::store(outside + r, inverse);
+        simd::store(inside + r, odds * inverse);
+        simd::store(value + r, simd::log1p_nonnegative(odds));
+      }
+      return plain;
+    }
+  };
+
+  // out(row) = make(row)(element, ...) by whole batches: up to one beyond the last row is overwritten.
+  template <int Batches, class Make>
+  static void make_rows_of(index_t rows, index_t k, T* out, Make make) {
+    for (index_t r = 0; r < rows; ++r) {
+      const auto f = make(r);
+      const index_t at = r * k;
+      if constexpr (Batches > 0)
+        simd::unroll<Batches>([&](auto b) { simd::store(out + at + b * lanes, f(at + b * lanes)); });
+      else
+        for (index_t j = 0; j < k; j += lanes) simd::store(out + at + j, f(at + j));
+    }
+  }
+  template <class Make>
+  static void make_rows(index_t rows, index_t k, T* out, Make make) {
+    if (k <= lanes)
+      make_rows_of<1>(rows, k, out, make);
+    else if (k <= 2 * lanes)
+      make_rows_of<2>(rows, k, out, make);
+    else
+      make_rows_of<0>(rows, k, out, make);
+  }
+  static void posterior_rows(const T* u, const T* of_in, index_t rows, index_t k, T* q) {
+    make_rows(rows, k, q,
+              [=](index_t r) { return [u, f = batch(of_in[r])](index_t j) { return simd::load(u + j) * f; }; });
+  }
+  static void gradient_rows(const T* u, const T* v, const T* outside, const T* inside, index_t rows, index_t k, T* g) {
+    make_rows(rows, k, g, [=](index_t r) {
+      return [u, v, a = batch(outside[r]), b = batch(-inside[r])](index_t j) {
+        return simd::fma(simd::load(v + j), a, simd::load(u + j) * b);
+      };
+    });
+  }
+
+  void kept_rows(index_t first, index_t last, report& bad) const {
+    const index_t k = scores.columns();
+    const bool single = k > softmax_tile<T>::longest_row, outside = !loss.empty() || !grad.empty();
+    const index_t tile_rows = single ? 1 : softmax_tile<T>::rows_for(k);
+    const plain_parts plain;
+    constexpr auto room = std::size_t(longest_kept + lanes);
+    alignas(64) T inner[2][room], v[room], q[room], g[room];
+    T input[std::size_t(longest_kept)], ratio_input[std::size_t(longest_kept)], log_scale[std::size_t(capacity)];
+    terms of;
+    output posteriors(posterior, first, q, stream), gradients(grad, first, g, stream);
     const T* const ratio = log_ratio.empty() ? nullptr : log_ratio.part(0, 0, k, ratio_input);
 
     for (index_t start = first; start < last; start += tile_rows) {
       const index_t rows = std::min(tile_rows, last - start), count = rows * k;
       const T* const x = scores.rows(start, rows, input);
-      if (ratio == nullptr)
-        plain_exps<T>(plain, x, nullptr, count, e, [] {});
+      T* const u = inner[(start - first) % 2];
+      observed.weights_of_rows(start, rows, v, log_scale, bad.malformed);
+      bool overflow = false;
+      if (single || ratio == nullptr) {
+        const parts p = plain.split(x, ratio, count, u, v, outside, [&] {
+          posteriors.step();
+          gradients.step();
+        });
+        overflow = p.overflow();
+        of.in[0] = p.in;
+        of.out[0] = p.out;
+      } else {
+        for (index_t r = 0; r < rows; ++r)
+          overflow |= plain.split(x + r * k, ratio, k, u + r * k, v + r * k, outside, [] {}).overflow();
+      }
+      std::fill_n(u + count, lanes, T(0));
+      std::fill_n(v + count, lanes, T(0));
+      if (!single) {
+        sum_short_rows(u, rows, k, of.in);
+        if (outside) sum_short_rows(v, rows, k, of.out);
+      }
+      const bool all_plain = of.fill(rows, outside) && !overflow;
+      T *const to_q = posteriors.room(), *const to_g = gradients.room();
+      posteriors.drain();
+      gradients.drain();
+      const bool scaled_later = single && all_plain && posteriors.streams();
+      if (posteriors.wanted() && !scaled_later) posterior_rows(u, of.of_in, rows, k, to_q);
+      if (gradients.wanted()) gradient_rows(u, v, of.outside, of.inside, rows, k, to_g);
+      for (index_t r = 0; r < rows && !all_plain; ++r) {
+        if (of.in[r] >= least_plain && !(overflow && plain.overflow(x + r * k, ratio, k))) continue;
+        of.value[r] = exact_row(start + r, bad, v, [&](index_t column, index_t some, const T* qs, const T* gs) {
+          if (posteriors.wanted()) std::copy_n(qs, some, to_q + r * k + column);
+          if (gradients.wanted()) std::copy_n(gs, some, to_g + r * k + column);
+        });
+      }
+      if (!loss.empty()) {
+        for (index_t r = 0; r < rows; ++r) of.value[r] -= log_scale[r];
+        loss.put_rows(start, rows, of.value);
+      }
+      if (scaled_later)
+        posteriors.put_scaled(u, of.of_in[0], k);
       else
-        for (index_t r = 0; r < rows; ++r) plain_exps<T>(plain, x + r * k, ratio, k, e + r * k, [] {});
-      for (index_t r = 0; r < rows; ++r)
-        if (!observed.weights(start + r, 0, k, t + r * k, log_scale[r])) bad.malformed.report(start + r);
-      std::fill_n(e + count, lanes, T(0));
-      std::fill_n(t + count, lanes, T(0));
-
-      combine(e, t, count, q, [](batch v, batch w) { return v * w; });
-      sum_short_rows(q, rows, k, in);
-      combine(e, t, count, q, [](batch v, batch w) { return v * (batch(T(1)) - w); });
-      sum_short_rows(q, rows, k, out);
-      for (index_t r = 0; r < rows; r += lanes) {
-        const batch inner = simd::load(in + r), outer = simd::load(out + r);
-        const batch of = batch(T(1)) / inner, odds = outer * of, inverse = batch(T(1)) / (inner + outer);
-        simd::store(of_in + r, of);
-        simd::store(outside + r, inverse);
-        simd::store(inside + r, odds * inverse);
-        simd::store(value + r, simd::log1p_nonnegative(odds));
-      }
-      if (!posterior.empty())
-        for (index_t r = 0; r < rows; ++r) posterior_of(e + r * k, t + r * k, k, of_in[r], q + r * k);
-      if (!grad.empty())
-        for (index_t r = 0; r < rows; ++r) gradient_of(e + r * k, t + r * k, k, outside[r], inside[r], g + r * k);
-      for (index_t r = 0; r < rows; ++r) {
-        if (!is_plain_row(in[r], out[r]))
-          value[r] = exact_row(start + r, bad, [&](index_t column, index_t some, const T* qs, const T* gs) {
-            std::copy_n(qs, some, q + r * k + column);
-            std::copy_n(gs, some, g + r * k + column);
-          });
-        value[r] -= log_scale[r];
-      }
-      put(loss, start, rows, 1, value);
-      put(posterior, start, rows, k, q);
-      put(grad, start, rows, k, g);
+        posteriors.put(start, rows, k);
+      gradients.put(start, rows, k);
     }
+    posteriors.finish();
+    gradients.finish();
   }
 
+  // Rows too long to keep: their parts are made once for the sums and once more for what is written.
   void long_rows(index_t first, index_t last, report& bad) const {
     const index_t k = scores.columns();
-    const simd::scaled_exp<T> plain(T(1));
-    const bool keeps = k <= longest_kept;
-    alignas(64) T e[std::size_t(longest_kept + lanes)], t[std::size_t(longest_kept + lanes)];
-    alignas(64) T made[std::size_t(block + lanes)];
+    const bool outside = !loss.empty() || !grad.empty();
+    const plain_parts plain;
+    alignas(64) T u[std::size_t(block + lanes)], v[std::size_t(block + lanes)], made[std::size_t(block + lanes)];
     T input[std::size_t(block)], ratio_input[std::size_t(block)];
+    terms of;
     for (index_t i = first; i < last; ++i) {
       bool well_formed = true;
       T log_scale = 0;
-      const auto fill = [&](index_t column, index_t count) {
-        const index_t at = keeps ? column : 0;
-        plain_exps<T>(plain, scores.part(i, column, count, input),
-                      log_ratio.empty() ? nullptr : log_ratio.part(0, column, count, ratio_input), count, e + at,
-                      [] {});
-        well_formed &= observed.weights(i, column, count, t + at, log_scale);
-        return at;
+      const auto split = [&](index_t column, index_t count) {
+        well_formed &= observed.weights(i, column, count, v, log_scale);
+        return plain.split(scores.part(i, column, count, input),
+                           log_ratio.empty() ? nullptr : log_ratio.part(0, column, count, ratio_input), count, u, v,
+                           outside, [] {});
       };
-      T in = 0, out = 0;
+      of.in[0] = of.out[0] = 0;
+      bool overflow = false;
       for (index_t j = 0; j < k; j += block) {
-        const index_t count = std::min(block, k - j), at = fill(j, count);
-        const sums s = sums_of(e + at, t + at, count);
-        in += s.in;
-        out += s.out;
+        const parts p = split(j, std::min(block, k - j));
+        of.in[0] += p.in;
+        of.out[0] += p.out;
+        overflow |= p.overflow();
       }
       if (!well_formed) bad.malformed.report(i);
-      T value;
-      if (is_plain_row(in, out)) {
-        const T odds = out / in, inverse = T(1) / (in + out);
-        value = simd::log1p_nonnegative(batch(odds))[0];
+      of.fill(1, outside);
+      if (of.in[0] >= least_plain && !overflow) {
         for (index_t j = 0; j < k && !(posterior.empty() && grad.empty()); j += block) {
-          const index_t count = std::min(block, k - j), at = keeps ? j : fill(j, count);
+          const index_t count = std::min(block, k - j);
+          split(j, count);
           if (!posterior.empty()) {
-            posterior_of(e + at, t + at, count, T(1) / in, made);
+            posterior_rows(u, of.of_in, 1, count, made);
             put_part(posterior, i, j, count, made);
           }
           if (!grad.empty()) {
-            gradient_of(e + at, t + at, count, inverse, odds * inverse, made);
+            gradient_rows(u, v, of.outside, of.inside, 1, count, made);
             put_part(grad, i, j, count, made);
           }
         }
       } else {
-        value = exact_row(i, bad, [&](index_t column, index_t some, const T* qs, const T* gs) {
+        of.value[0] = exact_row(i, bad, nullptr, [&](index_t column, index_t some, const T* qs, const T* gs) {
           put_part(posterior, i, column, some, qs);
           put_part(grad, i, column, some, gs);
         });
       }
-      value -= log_scale;
-      put(loss, i, 1, 1, &value);
+      const T value = of.value[0] - log_scale;
+      put_part(loss, i, 0, 1, &value);
     }
   }
 
   // A row whose sums leave the range: the greatest score of the classes that were observed, and of those that were not,
   // are taken out of either sum. Calls made(column, count, posteriors, gradients), which may go where the scores were.
+  // `room`, where it is not null, takes the weights of the whole row, which may be costly to find.
   template <class Made>
-  T exact_row(index_t i, report& bad, Made made) const {
+  T exact_row(index_t i, report& bad, T* room, Made made) const {
     constexpr T nothing = -std::numeric_limits<T>::infinity();
-    T z[std::size_t(block)], t[std::size_t(block)], q[std::size_t(block)], g[std::size_t(block)], log_scale;
+    T z[std::size_t(block)], part[std::size_t(block)], q[std::size_t(block)], g[std::size_t(block)], log_scale;
+    T* t = part;
+    if (room != nullptr) observed.weights(i, 0, scores.columns(), room, log_scale);
     const auto read = [&](index_t column, index_t count) {
       T ratio[std::size_t(block)];
       const T* const x = scores.part(i, column, count, z);
@@ -213,7 +409,10 @@ class observed_rows {
         const T* const r = log_ratio.part(0, column, count, ratio);
         for (index_t j = 0; j < count; ++j) z[j] += r[j];
       }
-      observed.weights(i, column, count, t, log_scale);
+      if (room != nullptr)
+        t = room + column;
+      else
+        observed.weights(i, column, count, t, log_scale);
     };
     const index_t k = scores.columns();
     T top_in = nothing, top_out = nothing;
@@ -258,13 +457,6 @@ class observed_rows {
     return value;
   }
 
-  static void put(const row_sink<T>& to, index_t start, index_t rows, index_t k, const T* from) {
-    if (to.empty()) return;
-    if (T* const dense = to.rows(start))
-      std::copy_n(from, rows * k, dense);
-    else
-      to.put_rows(start, rows, from);
-  }
   static void put_part(const row_sink<T>& to, index_t row, index_t column, index_t count, const T* from) {
     if (!to.empty()) to.put_part(row, column, count, from);
   }
