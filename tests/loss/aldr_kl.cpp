@@ -60,7 +60,8 @@ long double plain_aldr(loss_checks::row f, int label, const aldr_kl_options& o, 
   return best;
 }
 
-void check(const aldr_kl_options& options, double margin, const loss_checks::traits& t = {}) {
+void check(const aldr_kl_options& options, double margin, loss_checks::traits t = {}) {
+  if (options.lambda0 <= 100) t.temperature = options.lambda0;  // above, no kernel has lambda log k in it
   loss_checks::check_loss([&](auto&& ex, const auto& logits, const weakly::loss_labels& label, auto&& loss,
                               auto&& grad) { weakly::aldr_kl(ex, logits, label, loss, grad, options); },
                           [&](loss_checks::row f, int label) { return plain_aldr(f, label, options, margin, 1); }, t);
@@ -224,3 +225,22 @@ TEST_CASE("aldr_kl refuses one class, a lambda0 that is not positive and an alph
       weakly::shape_error);
 }
 #endif
+
+TEST_CASE("aldr_kl of a million classes agrees with its plain form at its own lambda") {
+  const aldr_kl_options options{.lambda0 = 2, .alpha = 3, .margin = 0.5};
+  std::vector<double> lambda(3);
+  std::size_t row = 0;
+  loss_checks::check_a_million_classes(
+      [&](auto&& ex, const auto& logits, const weakly::loss_labels& label, auto&& loss, auto&& grad) {
+        weakly::aldr_kl(ex, logits, label, loss, grad, lambda, options);
+      },
+      [&](loss_checks::row f, int label) {  // stationary in lambda: its error enters squared
+        const problem p(f, label, options, 0.5);
+        const long double at = lambda[row++];
+        long double slope;
+        const long double value = p.objective(at, &slope);
+        CHECK(std::abs(slope) < 1e-5L * p.weight * p.lambda0);
+        return value;
+      },
+      {.temperature = 2});
+}

@@ -32,6 +32,10 @@ TEST_CASE("cross_entropy agrees with its plain form, whatever way it is called")
   loss_checks::check_loss(call, plain);
 }
 
+TEST_CASE("cross_entropy of a million classes agrees with its plain form") {
+  loss_checks::check_a_million_classes(call, plain);
+}
+
 TEST_CASE("cross_entropy gives the reference results") {
   for (const auto& c : loss_reference::cases("ce"))
     loss_reference::check_loss_and_gradient(

@@ -184,6 +184,19 @@ TEST_CASE("early_learning refuses examples that come twice or do not exist, and 
   CHECK(std::count(table.begin(), table.end(), 0.0) == 2000000 - 6);
 }
 
+TEST_CASE("early_learning with momentum one takes the targets as they are given") {
+  const std::vector<double> logits{0, 0, std::log(3.0), 0};
+  const std::vector<int> label{0, 1};
+  const std::vector<double> mixed{0.3, 0.5, 0.25, 0.75};
+  std::vector<double> table = mixed, loss(2), grad(4);
+  weakly::early_learning(weakly::view(logits.data(), 2, 2), label, weakly::view(table.data(), 2, 2), loss,
+                         weakly::view(grad.data(), 2, 2), {.momentum = 1, .strength = 2, .clamp = 0});
+  CHECK(table == mixed);
+  CHECK(loss[0] == doctest::Approx(std::log(2.0) + 2 * std::log(0.6)).epsilon(1e-14));
+  CHECK(loss[1] == doctest::Approx(std::log(4.0) + 2 * std::log(1 - 0.375)).epsilon(1e-14));
+  CHECK(grad[0] == doctest::Approx(-0.5 + 2 * 0.5 * (0.4 - 0.3) / 0.6).epsilon(1e-14));
+}
+
 TEST_CASE("early_learning refuses options outside their domain and tables that do not fit") {
   std::vector<double> logits(4), loss(2), table(6);
   const std::vector<int> label{0, 1};
@@ -191,7 +204,7 @@ TEST_CASE("early_learning refuses options outside their domain and tables that d
     weakly::early_learning(weakly::view(logits.data(), 2, 2), label, weakly::view(table.data(), rows, k), loss,
                            weakly::discard, options);
   };
-  for (const double bad : {-0.1, 1.0, std::nan("")})
+  for (const double bad : {-0.1, 1.1, std::nan("")})
     CHECK_THROWS_AS(call_with(2, 2, {.momentum = bad}), weakly::option_error);
   for (const double bad : {-0.1, double(INFINITY), std::nan("")})
     CHECK_THROWS_AS(call_with(2, 2, {.strength = bad}), weakly::option_error);

@@ -47,7 +47,7 @@ TEST_CASE("ldam agrees with its plain form, whatever way it is called") {
   loss_checks::traits t;
   t.permutation_free = false;  // the margins are not renamed
   t.scale = 1;
-  t.float_tolerance = 3e-5;  // the gradient is three times that of a softmax
+  t.float_factor = 3;  // the gradient is three times that of a softmax
   loss_checks::check_loss(call, plain, t);
 }
 
@@ -95,4 +95,10 @@ TEST_CASE("ldam refuses classes without examples, scales that are none and margi
   for (const double bad : {0.0, -1.0, double(INFINITY), std::nan("")})
     CHECK_THROWS_AS(call_with(2, bad), weakly::option_error);
   CHECK_THROWS_AS(call_with(3, 1), weakly::shape_error);
+  // What a double can hold and the arithmetic of float scores cannot.
+  CHECK_NOTHROW(call_with(2, 1e200));
+  std::vector<float> single(4), of_single(2);
+  CHECK_THROWS_AS(
+      weakly::ldam(weakly::view(single.data(), 2, 2), label, margins_of(2), of_single, weakly::discard, {1e200}),
+      weakly::option_error);
 }

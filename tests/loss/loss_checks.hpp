@@ -33,7 +33,8 @@ struct traits {
   bool permutation_free = true;     // renaming the classes renames the gradient
   double smooth_step = 1e-6;        // step of the central differences
   double double_tolerance = 1e-11;  // relative to max(1, |exact|)
-  double float_tolerance = 1e-5;
+  double float_factor = 1;          // of float_error
+  double temperature = 1;           // that the scores are divided by and the loss multiplied with
   index_t least_classes = 2;
   double scale = 3;  // deviation of the logits
 };
@@ -61,6 +62,16 @@ struct batch_of_rows {
       r.push_back(static_cast<long double>(static_cast<double>(logits[std::size_t(i * k + j)])));
     return r;
   }
+};
+
+/// How far float arithmetic may be off for a row, relative to max(1, |exact|). A score has a relative error of one
+/// rounding of the range r of the scores, which is r / temperature in the exponent and so in an exponential and a
+/// probability. A sum in lanes adds a rounding for each batch of classes; exp (four roundings), log, the quotient and
+/// the tree that joins the lanes add sixteen at most. The logarithm is multiplied with the temperature, all with the
+/// slope of the loss in it.
+struct float_error {
+  double value, gradient;
+  float_error(row f, const traits& t);
 };
 
 inline bool near(double got, double want, double tolerance) {
@@ -161,6 +172,9 @@ void check_ways_to_call(const any_loss& call, const traits& t);
 void check_weights_and_bad_input(const any_loss& call, const traits& t);
 /// All of them.
 void check_loss(const any_loss& call, const plain_loss& plain, const traits& t = {});
+
+/// Value of three rows of a million classes, and a gradient that sums to zero, in double and in float.
+void check_a_million_classes(const any_loss& call, const plain_loss& plain, const traits& t = {});
 
 /// log of the sum of exp, in long double.
 inline long double log_sum_exp(row f) {

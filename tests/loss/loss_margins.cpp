@@ -5,6 +5,7 @@
 
 #include <doctest/doctest.h>
 
+#include <cmath>
 #include <limits>
 #include <vector>
 
@@ -13,7 +14,7 @@ namespace {
 template <class T>
 weakly::detail::softmax_scores<T> scores_with(const weakly::loss_margins& margins, weakly::index_t n,
                                               weakly::index_t k) {
-  margins.require("test", n, k);
+  margins.require<T>("test", n, k);
   static const std::vector<T> logits(100);
   weakly::detail::softmax_scores<T> scores;
   scores.logits = weakly::detail::row_source<T>(weakly::view(logits.data(), n, k));
@@ -47,11 +48,14 @@ TEST_CASE_TEMPLATE("loss_margins give each class what their name says", T, float
 #if WEAKLY_HAS_EXCEPTIONS
 TEST_CASE("loss_margins refuse numbers that are not finite and views of another shape") {
   const std::vector<double> v(3);
-  CHECK_THROWS_AS(weakly::loss_margins(std::numeric_limits<double>::infinity()).require("f", 2, 3),
+  CHECK_THROWS_AS(weakly::loss_margins(std::numeric_limits<double>::infinity()).require<double>("f", 2, 3),
                   weakly::option_error);
-  CHECK_THROWS_AS(weakly::class_margins(v).require("f", 2, 4), weakly::shape_error);
-  CHECK_THROWS_AS(weakly::label_margins(v).require("f", 2, 2), weakly::shape_error);
-  CHECK_THROWS_AS(weakly::margin_table(weakly::view(v.data(), 1, 3)).require("f", 1, 3), weakly::shape_error);
-  CHECK_THROWS_AS(weakly::row_margins(weakly::view(v.data(), 1, 3)).require("f", 2, 3), weakly::shape_error);
+  CHECK_NOTHROW(weakly::loss_margins(1e300).require<double>("f", 2, 3));
+  CHECK_THROWS_AS(weakly::loss_margins(1e300).require<float>("f", 2, 3), weakly::option_error);
+  CHECK_THROWS_AS(weakly::loss_margins(std::nan("")).require<float>("f", 2, 3), weakly::option_error);
+  CHECK_THROWS_AS(weakly::class_margins(v).require<double>("f", 2, 4), weakly::shape_error);
+  CHECK_THROWS_AS(weakly::label_margins(v).require<double>("f", 2, 2), weakly::shape_error);
+  CHECK_THROWS_AS(weakly::margin_table(weakly::view(v.data(), 1, 3)).require<double>("f", 1, 3), weakly::shape_error);
+  CHECK_THROWS_AS(weakly::row_margins(weakly::view(v.data(), 1, 3)).require<double>("f", 2, 3), weakly::shape_error);
 }
 #endif

@@ -66,7 +66,7 @@ TEST_CASE("robust_contrastive_step gives the reference results") {
     plain.beta = 1;
     plain.clip = infinity;
     weakly::workspace again(memory);
-    weakly::robust_contrastive_step(weakly::seq, weakly::view(sim.data(), n, n), b.state(), again, discard, plain);
+    weakly::robust_contrastive_step(weakly::view(sim.data(), n, n), b.state(), again, discard, plain);
     loss_reference::check_array(c, "grad_tau", b.v);
   }
 }
@@ -80,7 +80,7 @@ TEST_CASE("robust_contrastive_step on a first visit has the gradient of the exac
   weakly::workspace space(memory), other(memory);
   weakly::robust_contrastive(weakly::view(sim.data(), n, n), rows.tau, columns.tau, other,
                              weakly::view(exact.data(), n, n), slope, discard, {.rho = 0.3});
-  weakly::robust_contrastive_step(weakly::seq, weakly::view(sim.data(), n, n), rows.state(), columns.state(), space,
+  weakly::robust_contrastive_step(weakly::view(sim.data(), n, n), rows.state(), columns.state(), space,
                                   weakly::view(grad.data(), n, n), {.beta = 1, .eta = 0});
   for (std::size_t e = 0; e < grad.size(); ++e) CHECK(grad[e] == doctest::Approx(exact[e]).epsilon(1e-12));
   for (std::size_t i = 0; i < slope.size(); ++i)

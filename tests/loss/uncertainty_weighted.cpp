@@ -88,13 +88,13 @@ TEST_CASE("uncertainty_weighted of equal predictions is the loss; a given uncert
   const std::vector<double> loss{2, 3};
   std::vector<double> value(2), u(2, 5.0), g(6);
   const auto m = weakly::view(x.data(), 2, 3);
-  weakly::uncertainty_weighted(seq, loss, m, m, value, u, discard, weakly::view(g.data(), 2, 3), discard);
+  weakly::uncertainty_weighted(loss, m, m, value, u, discard, weakly::view(g.data(), 2, 3), discard);
   CHECK(value == loss);
   CHECK(u == std::vector<double>{0, 0});
   for (const double v : g) CHECK(v == 0);
 
   std::vector<double> given{0.5, std::log(3.0)}, by_loss(2), by_u(2);
-  weakly::uncertainty_weighted(seq, loss, given, value, by_loss, by_u, {.scale = 2});
+  weakly::uncertainty_weighted(loss, given, value, by_loss, by_u, {.scale = 2});
   CHECK(value[0] == doctest::Approx(2 * std::exp(-1.0) + 1).epsilon(1e-15));
   CHECK(by_loss[0] == doctest::Approx(std::exp(-1.0)).epsilon(1e-15));
   CHECK(by_u[0] == doctest::Approx(2 * (1 - 2 * std::exp(-1.0))).epsilon(1e-14));

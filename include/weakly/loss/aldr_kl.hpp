@@ -179,7 +179,7 @@ void aldr_kl(Exec&& ex, const Logits& logits, const loss_labels& labels, Loss&& 
   const auto rows = as_rows(view(logits));
   const index_t n = rows.extent(0), k = rows.extent(1);
   const detail::aldr_problem problem =
-      detail::require_aldr("aldr_kl", options.lambda0, options.alpha, options.margin, n, k);
+      detail::require_aldr<T>("aldr_kl", options.lambda0, options.alpha, options.margin, n, k);
   detail::softmax_scores<T> scores;
   scores.logits = detail::row_source<T>(rows);
   options.margin.give_to(scores);

@@ -109,7 +109,7 @@ void aldr_kl_step(Exec&& ex, const Logits& logits, const loss_labels& labels, co
   const auto rows = as_rows(view(logits));
   const index_t n = rows.extent(0), k = rows.extent(1);
   const detail::aldr_problem problem =
-      detail::require_aldr("aldr_kl_step", options.lambda0, options.alpha, options.margin, n, k);
+      detail::require_aldr<T>("aldr_kl_step", options.lambda0, options.alpha, options.margin, n, k);
   detail::softmax_scores<T> scores;
   scores.logits = detail::row_source<T>(rows);
   detail::softmax_scores<T> bare = scores;

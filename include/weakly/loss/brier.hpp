@@ -21,7 +21,7 @@ struct brier_rule {
     const T p = row.p(), q = row.q();
     const T mean = 2 * (squares - p * q);  // of the gradient with respect to p
     row.write([&](index_t column, const T* e, index_t count, T* g) {
-      transform_batches(e, count, g, [&, m = batch(mean)](batch v) {
+      map_batches(e, count, g, [&, m = batch(mean)](batch v) {
         const batch prob = v * inverse;
         return prob * (prob + prob - m);
       });

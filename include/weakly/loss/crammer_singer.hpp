@@ -4,7 +4,7 @@
 #include <weakly/core/executor.hpp>
 #include <weakly/core/simd.hpp>
 #include <weakly/core/view.hpp>
-#include <weakly/loss/detail/delta_row.hpp>
+#include <weakly/loss/detail/delta_loss.hpp>
 #include <weakly/loss/loss_margins.hpp>
 #include <weakly/loss/row_loss.hpp>
 
@@ -21,7 +21,7 @@ struct crammer_singer_options {
 namespace detail {
 
 template <class T>
-T crammer_singer_row(const delta_row<T>& row, const crammer_singer_options&) {
+T crammer_singer_row(const delta_row<T>& row) {
   constexpr T nothing = -std::numeric_limits<T>::infinity();
   T top = nothing;
   index_t first = -1;
@@ -58,19 +58,9 @@ T crammer_singer_row(const delta_row<T>& row, const crammer_singer_options&) {
 template <executor Exec, score_tensor Logits, loss_output Loss, loss_output Grad>
 void crammer_singer(Exec&& ex, const Logits& logits, const loss_labels& labels, Loss&& loss, Grad&& grad,
                     const crammer_singer_options& options = {}) {
-  using T = arithmetic_t<typename detail::input_view_t<Logits>::value_type>;
-  const auto rows = as_rows(view(logits));
-  const index_t n = rows.extent(0), k = rows.extent(1);
-  options.margin.require("crammer_singer", n, k);
-  detail::softmax_scores<T> scores;
-  scores.logits = detail::row_source<T>(rows);
-  options.margin.give_to(scores);
-  detail::run_row_loss(
-      "crammer_singer", ex, scores.logits, n, labels, detail::value_sink<T>("crammer_singer", "loss", loss, n),
-      detail::gradient_sink<T>("crammer_singer", grad, n, k), [&](const detail::row_blocks<T>& row, index_t label) {
-        const detail::delta_row<T> delta(scores, row, label);
-        return detail::crammer_singer_row(delta, options);
-      });
+  detail::delta_loss(
+      "crammer_singer", ex, logits, labels, options.margin, loss, grad,
+      [&]<class T>(const detail::delta_row<T>& row, index_t) { return detail::crammer_singer_row(row); });
 }
 template <score_tensor Logits, loss_output Loss, loss_output Grad>
 void crammer_singer(const Logits& logits, const loss_labels& labels, Loss&& loss, Grad&& grad,

@@ -20,7 +20,7 @@
 namespace weakly::inline v0 {
 
 struct early_learning_options {
-  double momentum = 0.7;  ///< beta in [0, 1): how much of the old target is kept
+  double momentum = 0.7;  ///< beta in [0, 1]: how much of the old target is kept; 1 leaves the targets as they are
   double strength = 3;    ///< lambda, weight of the regulariser; not negative
   double clamp = 1e-4;    ///< in [0, 1/2): probabilities are taken no nearer to 0 and 1
 };
@@ -81,7 +81,7 @@ struct early_learning_rule {
     const auto clamped = [&](batch p) { return simd::min(simd::max(p, low), high); };
     // The probabilities of a block, the label's put back.
     const auto probabilities = [&](index_t column, const T* e, index_t count, T* p) {
-      transform_batches(e, count, p, [&](batch v) { return v * inverse; });
+      map_batches(e, count, p, [&](batch v) { return v * inverse; });
       if (const index_t y = row.label_in(column, count); y >= 0) p[y] = row.p();
     };
 
@@ -89,7 +89,7 @@ struct early_learning_rule {
     row.read([&](index_t column, const T* e, index_t count) {
       T p[block];
       probabilities(column, e, count, p);
-      transform_batches(static_cast<const T*>(p), count, p, clamped);
+      map_batches(static_cast<const T*>(p), count, p, clamped);
       mass += simd::sum(static_cast<const T*>(p), count);
     });
 
@@ -98,8 +98,8 @@ struct early_learning_rule {
     row.read([&](index_t column, const T* e, index_t count) {
       T p[block], t[block], buffer[block];
       probabilities(column, e, count, p);
-      transform_batches(old_target.part(at, column, count, buffer), static_cast<const T*>(p), count, t,
-                        [&](batch was, batch now) { return kept * was + fresh * clamped(now); });
+      map_batches(old_target.part(at, column, count, buffer), static_cast<const T*>(p), count, t,
+                  [&](batch was, batch now) { return kept * was + fresh * clamped(now); });
       new_target.put_part(at, column, count, t);
       const T* const stored = old_target.part(at, column, count, buffer);  // as the table rounds it
       agreement += sum_batches(stored, static_cast<const T*>(p), count,
@@ -114,7 +114,7 @@ struct early_learning_rule {
     row.write([&](index_t column, const T* e, index_t count, T* g) {
       T buffer[block];
       const T* const t = old_target.part(at, column, count, buffer);
-      transform_batches(e, t, count, g, [&, s = batch(slope), all = batch(inside)](batch v, batch target) {
+      map_batches(e, t, count, g, [&, s = batch(slope), all = batch(inside)](batch v, batch target) {
         const batch p = v * inverse;
         return p + s * p * (all - simd::select((p >= low) & (p <= high), target, T(0)));
       });
@@ -132,8 +132,8 @@ void early_learning(Exec& ex, const Logits& logits, const loss_labels& labels, c
                     Targets& targets, Loss& loss, Grad& grad, const early_learning_options& options) {
   using T = loss_number<Logits>;
   constexpr auto name = "early_learning";
-  require_option(name, "momentum", options.momentum, options.momentum >= 0 && options.momentum < 1,
-                 "a number in [0, 1)");
+  require_option(name, "momentum", options.momentum, options.momentum >= 0 && options.momentum <= 1,
+                 "a number in [0, 1]");
   require_option(name, "strength", options.strength, options.strength >= 0 && std::isfinite(options.strength),
                  "a finite weight that is not negative");
   require_option(name, "clamp", options.clamp, options.clamp >= 0 && options.clamp < 0.5, "a number in [0, 1/2)");

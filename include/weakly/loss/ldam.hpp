@@ -49,14 +49,13 @@ struct ldam_options {
 /// For scores that are cosines, in [-1, 1]; others are safe too. The derivative with respect to margins(label(i)) is
 /// -grad(i, label(i)), weights included. Class weights go into loss_labels, deferred_reweighting makes them, and the
 /// authors' mean over a batch is weighted_mean of reduction.hpp. Otherwise arguments, special values and errors as
-/// softmax_loss, and option_error unless s is positive and finite, shape_error unless there are k margins. A NaN margin
-/// makes the rows of its label NaN. Cao et al., NeurIPS 2019 (arXiv 1906.07413), eq. 12.
+/// softmax_loss, and option_error unless s lies in [2^-100, 2^100] (in double 2^900), shape_error unless there are k
+/// margins. A NaN margin makes the rows of its label NaN. Cao et al., NeurIPS 2019 (arXiv 1906.07413), eq. 12.
 template <executor Exec, score_tensor Logits, real_vector Margins, loss_output Loss, loss_output Grad>
 void ldam(Exec&& ex, const Logits& logits, const loss_labels& labels, const Margins& margins, Loss&& loss, Grad&& grad,
           const ldam_options& options = {}) {
   using T = detail::loss_number<Logits>;
-  detail::require_option("ldam", "scale", options.scale, options.scale > 0 && std::isfinite(options.scale),
-                         "a positive finite number");
+  detail::require_temperature<T>("ldam", options.scale, "scale");
   const auto rows = as_rows(view(logits));
   const index_t n = rows.extent(0), k = rows.extent(1);
   detail::require_extent("ldam: margins", view(margins), 0, k);

@@ -3,16 +3,17 @@
 
 #include <weakly/core/error.hpp>
 #include <weakly/core/executor.hpp>
-#include <weakly/core/math.hpp>
 #include <weakly/core/row_access.hpp>
+#include <weakly/core/simd.hpp>
 #include <weakly/core/view.hpp>
 #include <weakly/loss/detail/count_vector.hpp>
 #include <weakly/loss/detail/formula_loss.hpp>
-#include <weakly/loss/detail/row_softmax.hpp>
+#include <weakly/loss/detail/logistic.hpp>
 #include <weakly/loss/row_loss.hpp>
 
 #include <algorithm>
 #include <cmath>
+#include <cstddef>
 #include <type_traits>
 #include <vector>
 
@@ -81,20 +82,15 @@ void ldam_multilabel(Exec&& ex, const Logits& logits, const Positive& positive, 
           sign[b] = is_positive ? T(-1) : T(1);
           out[b] = is_positive ? m[b] - x[b] : x[b];  // the score, with the sign that makes the loss softplus of it
         }
-        // With e = exp(-|z|): softplus(z) = max(z, 0) + log(1 + e), and sigmoid(z) is 1 / (1 + e) or e / (1 + e).
         T value[std::size_t(block)];
-        detail::transform_batches<T>(out, count, value, [](batch z) {
-          const batch e = simd::exp_nonpositive(-simd::abs(z));
-          return simd::select(z > batch(T(0)), z, T(0)) + simd::log1p(e);
-        });
+        for (index_t b = 0; b < count; b += batch::size) {
+          const index_t some = std::min(batch::size, count - b);
+          const auto z = detail::logistic_of(simd::load_partial(out + b, some));
+          simd::store_partial(value + b, some, z.softplus_up);
+          simd::store_partial(out + b, some, simd::load_partial(sign + b, some) * batch(share) * z.up);
+        }
         sum += simd::sum(static_cast<const T*>(value), count);
         if (gradients.empty()) continue;
-        detail::transform_batches<T>(static_cast<const T*>(out), static_cast<const T*>(sign), count, out,
-                                     [s = batch(share)](batch z, batch direction) {
-                                       const batch e = simd::exp_nonpositive(-simd::abs(z));
-                                       const batch top = simd::select(z > batch(T(0)), T(1), e);
-                                       return direction * s * (top / (batch(T(1)) + e));
-                                     });
         gradients.put_part(i, j, count, out);
       }
       sum *= share;

@@ -80,7 +80,7 @@ void ldr_kl(Exec&& ex, const Logits& logits, const loss_labels& labels, Loss&& l
   const index_t n = rows.extent(0), k = rows.extent(1);
   if (!(options.lambda >= 0))
     detail::fail<option_error>("ldr_kl: lambda is ", options.lambda, "; it must lie in [0, inf]");
-  options.margin.require("ldr_kl", n, k);
+  options.margin.require<T>("ldr_kl", n, k);
   detail::softmax_scores<T> scores;
   scores.logits = detail::row_source<T>(rows);
   options.margin.give_to(scores);

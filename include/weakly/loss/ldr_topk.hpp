@@ -5,6 +5,7 @@
 #include <weakly/core/executor.hpp>
 #include <weakly/core/simd.hpp>
 #include <weakly/core/view.hpp>
+#include <weakly/loss/detail/delta_loss.hpp>
 #include <weakly/loss/detail/kl_row.hpp>
 #include <weakly/loss/detail/row_extra.hpp>
 #include <weakly/loss/loss_margins.hpp>
@@ -148,25 +149,17 @@ void ldr_topk(Exec&& ex, const Logits& logits, const loss_labels& labels, Loss&&
   const index_t n = rows.extent(0), k = rows.extent(1);
   if (!(options.lambda >= 0))
     detail::fail<option_error>("ldr_topk: lambda is ", options.lambda, "; it must lie in [0, inf]");
-  if (k > 0 && !(options.top >= 1 && options.top < k))
-    detail::fail<option_error>("ldr_topk: top is ", options.top, "; it must be at least 1 and below the ", k,
-                               " classes");
-  options.margin.require("ldr_topk", n, k);
-  detail::softmax_scores<T> scores;
-  scores.logits = detail::row_source<T>(rows);
-  options.margin.give_to(scores);
+  detail::require_top("ldr_topk", options.top, k);
   const detail::row_extra<T> slopes(detail::value_sink<T>("ldr_topk", "lambda_grad", lambda_grad, n), labels, k);
   slopes.clear(ex, n);
   const T lambda = detail::rounded_lambda<T>(options.lambda);
-  detail::run_row_loss("ldr_topk", ex, scores.logits, n, labels, detail::value_sink<T>("ldr_topk", "loss", loss, n),
-                       detail::gradient_sink<T>("ldr_topk", grad, n, k),
-                       [&](const detail::row_blocks<T>& row, index_t label) {
-                         const detail::delta_row<T> delta(scores, row, label);
-                         const detail::capped_kl_row<T> result(delta, lambda, options.top);
-                         result.write_gradient(delta);
-                         slopes.put(row.row(), -result.kl);
-                         return result.value;
-                       });
+  detail::delta_loss("ldr_topk", ex, logits, labels, options.margin, loss, grad,
+                     [&](const detail::delta_row<T>& delta, index_t row) {
+                       const detail::capped_kl_row<T> result(delta, lambda, options.top);
+                       result.write_gradient(delta);
+                       slopes.put(row, -result.kl);
+                       return result.value;
+                     });
 }
 template <executor Exec, score_tensor Logits, loss_output Loss, loss_output Grad>
 void ldr_topk(Exec&& ex, const Logits& logits, const loss_labels& labels, Loss&& loss, Grad&& grad,

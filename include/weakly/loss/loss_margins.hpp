@@ -7,6 +7,7 @@
 #include <weakly/core/view.hpp>
 
 #include <cmath>
+#include <limits>
 #include <string_view>
 #include <type_traits>
 
@@ -24,10 +25,14 @@ class loss_margins {
                index_t rows)
       : kind_(kind), single_(single), wide_(wide), rows_(rows) {}
 
-  /// Throws option_error for a number that is not finite, shape_error where the views do not fit n rows of k classes.
+  /// Throws option_error for a number that is not finite as a T, the type computed with, and shape_error where the
+  /// views do not fit n rows of k classes.
+  template <class T>
   void require(std::string_view function, index_t n, index_t k) const {
     using detail::margin_of;
-    if (!std::isfinite(all_)) detail::fail<option_error>(function, ": margin is ", all_, "; give a finite number");
+    constexpr double greatest = static_cast<double>(std::numeric_limits<T>::max());
+    if (!(std::abs(all_) <= greatest))
+      detail::fail<option_error>(function, ": margin is ", all_, "; give a number of magnitude up to ", greatest);
     if (kind_ == margin_of::all) return;
     const index_t rows = kind_ == margin_of::row ? n : kind_ == margin_of::label_column ? k : 1;
     if (single_.columns() != k || rows_ != rows)

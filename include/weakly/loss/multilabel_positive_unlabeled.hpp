@@ -3,6 +3,7 @@
 
 #include <weakly/core/error.hpp>
 #include <weakly/core/executor.hpp>
+#include <weakly/core/math.hpp>
 #include <weakly/core/row_access.hpp>
 #include <weakly/core/simd.hpp>
 #include <weakly/core/view.hpp>
@@ -52,7 +53,7 @@ struct multilabel_positive_unlabeled_columns {
       const double t = temperature(m, c);
       column[first + c].temperature = t;
       inverse[c] = T(1 / t);
-      top[c] = T(-softplus(-double(m.top[c]) / t));
+      top[c] = T(-math::softplus(-double(m.top[c]) / t));
     }
     double sum[std::size_t(column_group)] = {}, positive_sum[std::size_t(column_group)] = {};
     add_up(first, columns, inverse, top, sum, positive_sum);
@@ -77,8 +78,6 @@ struct multilabel_positive_unlabeled_columns {
     double positives[std::size_t(column_group)] = {};
     T top[std::size_t(column_group)];
   };
-
-  static double softplus(double x) { return x > 0 ? x + std::log1p(std::exp(-x)) : std::log1p(std::exp(x)); }
 
   double temperature(const moments& m, index_t c) const {
     const double n = double(rows), mean = m.sum[c] / n;

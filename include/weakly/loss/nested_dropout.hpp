@@ -87,6 +87,9 @@ class nested_dropout {
       }
     });
   }
+  template <writable_vector Widths>
+    requires std::is_integral_v<typename view_t<Widths>::value_type>
+  void draw(std::uint64_t seed, std::uint64_t first_row, Widths&& widths) const { draw(seq, seed, first_row, widths); }
 
  private:
   std::vector<double> prob_;
@@ -112,6 +115,10 @@ void keep_leading_features(Exec&& ex, const Widths& widths, X&& x) {
       for (index_t j = std::max<index_t>(static_cast<index_t>(width(i)), 0); j < d; ++j)
         to(i, j) = typename decltype(to)::value_type(0.0f);
   });
+}
+template <label_vector Widths, writable_matrix X>
+void keep_leading_features(const Widths& widths, X&& x) {
+  keep_leading_features(seq, widths, x);
 }
 
 }  // namespace weakly::inline v0

@@ -146,5 +146,16 @@ double robust_contrastive_step(Exec&& ex, const Similarity& sim, const contrasti
   const contrastive_state<State>* const no_columns = nullptr;
   return detail::contrastive_step(ex, sim, rows, no_columns, scratch, grad, options);
 }
+template <score_tensor Similarity, class State, loss_output Grad>
+double robust_contrastive_step(const Similarity& sim, const contrastive_state<State>& rows,
+                               const contrastive_state<State>& columns, workspace& scratch, Grad&& grad,
+                               const robust_contrastive_step_options& options = {}) {
+  return robust_contrastive_step(seq, sim, rows, columns, scratch, grad, options);
+}
+template <score_tensor Similarity, class State, loss_output Grad>
+double robust_contrastive_step(const Similarity& sim, const contrastive_state<State>& rows, workspace& scratch,
+                               Grad&& grad, const robust_contrastive_step_options& options = {}) {
+  return robust_contrastive_step(seq, sim, rows, scratch, grad, options);
+}
 
 }  // namespace weakly::inline v0

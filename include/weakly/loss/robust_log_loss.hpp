@@ -35,7 +35,7 @@ struct robust_log_loss_rule {
     mean *= share;
     const T of_label = T(-1) / (a + p);
     row.write([&](index_t column, const T* e, index_t count, T* g) {
-      transform_batches(e, count, g, [&, s = batch(share), m = batch(mean + of_label * p)](batch v) {
+      map_batches(e, count, g, [&, s = batch(share), m = batch(mean + of_label * p)](batch v) {
         const batch prob = v * inverse;
         return prob * (s / (b + prob) - m);
       });

@@ -365,5 +365,9 @@ void softmax_loss(Exec&& ex, const Logits& logits, const loss_labels& labels, Lo
                            detail::value_sink<T>("softmax_loss", "loss", loss, rows.extent(0)),
                            detail::gradient_sink<T>("softmax_loss", grad, rows.extent(0), rows.extent(1)), formula);
 }
+template <score_tensor Logits, loss_output Loss, loss_output Grad, class Formula>
+void softmax_loss(const Logits& logits, const loss_labels& labels, Loss&& loss, Grad&& grad, const Formula& formula) {
+  softmax_loss(seq, logits, labels, loss, grad, formula);
+}
 
 }  // namespace weakly::inline v0

@@ -79,6 +79,9 @@ void similarity_weights(Exec&& ex, const Sim& sim, Weight&& weight, Label&& labe
   detail::similarity_weights<T>(
       ex, s, [](index_t j) { return j; }, weight, label);
 }
+template <score_tensor Sim, loss_output Weight, writable_vector Label>
+  requires(readable_matrix<Sim>&& std::is_integral_v<typename view_t<Label>::value_type>)
+void similarity_weights(const Sim& sim, Weight&& weight, Label&& label) { similarity_weights(seq, sim, weight, label); }
 
 /// As above from similarities to labelled examples: that to a class is the greatest to any of its members.
 ///
@@ -97,6 +100,11 @@ void similarity_weights(Exec&& ex, const Sim& sim, const Member& member, index_t
   detail::require_labels<M>("similarity_weights", of, classes);
   detail::similarity_weights<T>(
       ex, s, [&](index_t j) { return static_cast<index_t>(of(j)); }, weight, label);
+}
+template <score_tensor Sim, label_vector Member, loss_output Weight, writable_vector Label>
+  requires(readable_matrix<Sim>&& std::is_integral_v<typename view_t<Label>::value_type>)
+void similarity_weights(const Sim& sim, const Member& member, index_t classes, Weight&& weight, Label&& label) {
+  similarity_weights(seq, sim, member, classes, weight, label);
 }
 
 }  // namespace weakly::inline v0

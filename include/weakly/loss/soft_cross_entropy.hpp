@@ -46,7 +46,7 @@ struct soft_cross_entropy_rule {
     row.write([&](index_t column, const T* e, index_t count, T* g) {
       T target_block[block];
       const T* const t = targets.part(row.row(), column, count, target_block);
-      transform_batches(e, t, count, g, [s = batch(total * row.inverse() * slope), c = batch(slope)](batch v, batch w) {
+      map_batches(e, t, count, g, [s = batch(total * row.inverse() * slope), c = batch(slope)](batch v, batch w) {
         return s * v - w * c;
       });
       if (const index_t at = row.label_in(column, count); at >= 0)

@@ -4,6 +4,7 @@
 #include <weakly/core/executor.hpp>
 #include <weakly/core/simd.hpp>
 #include <weakly/core/view.hpp>
+#include <weakly/loss/detail/delta_loss.hpp>
 #include <weakly/loss/ldr_topk.hpp>
 #include <weakly/loss/loss_margins.hpp>
 #include <weakly/loss/row_loss.hpp>
@@ -70,22 +71,10 @@ T top_k_svm_row(const delta_row<T>& row, const top_k_svm_options& options) {
 template <executor Exec, score_tensor Logits, loss_output Loss, loss_output Grad>
 void top_k_svm(Exec&& ex, const Logits& logits, const loss_labels& labels, Loss&& loss, Grad&& grad,
                const top_k_svm_options& options = {}) {
-  using T = arithmetic_t<typename detail::input_view_t<Logits>::value_type>;
-  const auto rows = as_rows(view(logits));
-  const index_t n = rows.extent(0), k = rows.extent(1);
-  if (k > 0 && !(options.top >= 1 && options.top < k))
-    detail::fail<option_error>("top_k_svm: top is ", options.top, "; it must be at least 1 and below the ", k,
-                               " classes");
-  options.margin.require("top_k_svm", n, k);
-  detail::softmax_scores<T> scores;
-  scores.logits = detail::row_source<T>(rows);
-  options.margin.give_to(scores);
-  detail::run_row_loss("top_k_svm", ex, scores.logits, n, labels, detail::value_sink<T>("top_k_svm", "loss", loss, n),
-                       detail::gradient_sink<T>("top_k_svm", grad, n, k),
-                       [&](const detail::row_blocks<T>& row, index_t label) {
-                         const detail::delta_row<T> delta(scores, row, label);
-                         return detail::top_k_svm_row(delta, options);
-                       });
+  detail::require_top("top_k_svm", options.top, as_rows(view(logits)).extent(1));
+  detail::delta_loss(
+      "top_k_svm", ex, logits, labels, options.margin, loss, grad,
+      [&]<class T>(const detail::delta_row<T>& row, index_t) { return detail::top_k_svm_row(row, options); });
 }
 template <score_tensor Logits, loss_output Loss, loss_output Grad>
 void top_k_svm(const Logits& logits, const loss_labels& labels, Loss&& loss, Grad&& grad,

@@ -7,6 +7,8 @@
 #include <weakly/loss/generalized_cross_entropy.hpp>
 #include <weakly/loss/row_loss.hpp>
 
+#include <cmath>
+
 namespace weakly::inline v0 {
 
 struct truncated_generalized_cross_entropy_options {

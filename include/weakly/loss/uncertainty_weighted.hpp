@@ -170,6 +170,14 @@ void uncertainty_weighted(Exec&& ex, const Losses& loss, const First& first, con
                                          options};
   for_row_chunks(ex, n, 2 * k, rows);
 }
+template <real_vector Losses, score_tensor First, score_tensor Second, loss_output Value, loss_output Uncertainty,
+          loss_output LossGrad, loss_output FirstGrad, loss_output SecondGrad>
+  requires readable_matrix<First> && readable_matrix<Second>
+void uncertainty_weighted(const Losses& loss, const First& first, const Second& second, Value&& value,
+                          Uncertainty&& uncertainty, LossGrad&& loss_grad, FirstGrad&& first_grad,
+                          SecondGrad&& second_grad, const uncertainty_weighted_options& options = {}) {
+  uncertainty_weighted(seq, loss, first, second, value, uncertainty, loss_grad, first_grad, second_grad, options);
+}
 
 /// As above for an uncertainty that the caller has computed otherwise, |first - second| of depths for instance. It is
 /// multiplied by the scale; uncertainty_grad is by what the caller gave.
@@ -201,6 +209,12 @@ void uncertainty_weighted(Exec&& ex, const Losses& loss, const Uncertainty& unce
       if (!uncertainty_to.empty()) uncertainty_to.put_rows(i, 1, &slope);
     }
   });
+}
+template <real_vector Losses, real_vector Uncertainty, loss_output Value, loss_output LossGrad,
+          loss_output UncertaintyGrad>
+void uncertainty_weighted(const Losses& loss, const Uncertainty& uncertainty, Value&& value, LossGrad&& loss_grad,
+                          UncertaintyGrad&& uncertainty_grad, const uncertainty_weighted_options& options = {}) {
+  uncertainty_weighted(seq, loss, uncertainty, value, loss_grad, uncertainty_grad, options);
 }
 
 }  // namespace weakly::inline v0

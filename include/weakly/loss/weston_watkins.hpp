@@ -4,7 +4,7 @@
 #include <weakly/core/executor.hpp>
 #include <weakly/core/simd.hpp>
 #include <weakly/core/view.hpp>
-#include <weakly/loss/detail/delta_row.hpp>
+#include <weakly/loss/detail/delta_loss.hpp>
 #include <weakly/loss/loss_margins.hpp>
 #include <weakly/loss/row_loss.hpp>
 
@@ -57,19 +57,9 @@ T weston_watkins_row(const delta_row<T>& row, const weston_watkins_options& opti
 template <executor Exec, score_tensor Logits, loss_output Loss, loss_output Grad>
 void weston_watkins(Exec&& ex, const Logits& logits, const loss_labels& labels, Loss&& loss, Grad&& grad,
                     const weston_watkins_options& options = {}) {
-  using T = arithmetic_t<typename detail::input_view_t<Logits>::value_type>;
-  const auto rows = as_rows(view(logits));
-  const index_t n = rows.extent(0), k = rows.extent(1);
-  options.margin.require("weston_watkins", n, k);
-  detail::softmax_scores<T> scores;
-  scores.logits = detail::row_source<T>(rows);
-  options.margin.give_to(scores);
-  detail::run_row_loss(
-      "weston_watkins", ex, scores.logits, n, labels, detail::value_sink<T>("weston_watkins", "loss", loss, n),
-      detail::gradient_sink<T>("weston_watkins", grad, n, k), [&](const detail::row_blocks<T>& row, index_t label) {
-        const detail::delta_row<T> delta(scores, row, label);
-        return detail::weston_watkins_row(delta, options);
-      });
+  detail::delta_loss(
+      "weston_watkins", ex, logits, labels, options.margin, loss, grad,
+      [&]<class T>(const detail::delta_row<T>& row, index_t) { return detail::weston_watkins_row(row, options); });
 }
 template <score_tensor Logits, loss_output Loss, loss_output Grad>
 void weston_watkins(const Logits& logits, const loss_labels& labels, Loss&& loss, Grad&& grad,

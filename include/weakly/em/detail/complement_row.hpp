@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <weakly/core/math.hpp>
 #include <weakly/core/row_access.hpp>
 #include <weakly/em/detail/wide_rows.hpp>
 
@@ -32,13 +33,10 @@ struct complement_row {
   /// -log(1 - p(a)): infinite where no other class has a finite score.
   double top_loss() const {
     if (rest.empty()) return std::numeric_limits<double>::infinity();
-    return softplus((all.top - rest.top) - rest.log_total());
+    return math::softplus((all.top - rest.top) - rest.log_total());
   }
   /// -log(1 - p(c)) of another class, from e(c).
   double loss(double e) const { return std::log1p(e / (all.total() - e)); }
-
- private:
-  static double softplus(double x) { return x > 0 ? x + std::log1p(std::exp(-x)) : std::log1p(std::exp(x)); }
 };
 
 /// Sum over c of u(c) min(-log(1 - p(c)), cap), u held fixed, and its gradient by the scores.

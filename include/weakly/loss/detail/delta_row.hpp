@@ -4,20 +4,12 @@
 #include <weakly/core/row_access.hpp>
 #include <weakly/core/simd.hpp>
 #include <weakly/core/softmax_rows.hpp>
+#include <weakly/loss/detail/map_batches.hpp>
 
 #include <algorithm>
 #include <cstddef>
 
 namespace weakly::inline v0::detail {
-
-/// out[j] = f(x[j]) for j < count, a batch at a time. `out` may be `x`.
-template <class T, class F>
-WEAKLY_INLINE void map_batches(const T* x, index_t count, T* out, F f) {
-  using batch = simd::batch<T>;
-  index_t j = 0;
-  for (; j + batch::size <= count; j += batch::size) simd::store(out + j, f(simd::load(x + j)));
-  if (j < count) simd::store_partial(out + j, count - j, f(simd::load_partial(x + j, count - j)));
-}
 
 /// delta(j) = (f(j) - f(label)) + c(j) of one row, block by block. The difference comes first: rounded with the margin,
 /// it would lose the digits that a small lambda asks for.
@@ -81,12 +73,7 @@ class delta_row {
     if (scores_.margin_by_column()) {
       T buffer[std::size_t(block)];
       const T* const c = scores_.column_margins(row_.row(), label_, column, count, buffer);
-      index_t j = 0;
-      for (; j + batch::size <= count; j += batch::size)
-        simd::store(delta + j, (simd::load(x + j) - origin) + simd::load(c + j));
-      if (j < count)
-        simd::store_partial(delta + j, count - j,
-                            (simd::load_partial(x + j, count - j) - origin) + simd::load_partial(c + j, count - j));
+      map_batches(x, c, count, delta, [&](batch f, batch margin) { return (f - origin) + margin; });
     } else {
       const batch shared = shared_;
       map_batches(x, count, delta, [&](batch f) { return (f - origin) + shared; });

@@ -24,13 +24,13 @@ inline void require_option(std::string_view function, std::string_view option, d
   if (!ok) fail<option_error>(function, ": ", option, " is ", value, "; give ", domain);
 }
 
-/// Throws option_error where a temperature, or its inverse, is no normal number of the arithmetic.
+/// Throws option_error where a temperature, or its inverse, is no normal number of the arithmetic T.
 template <class T>
-void require_temperature(std::string_view function, T temperature) {
-  const double limit = sizeof(T) == 4 ? 0x1p100 : 0x1p900;
-  if (!(double(temperature) >= 1 / limit && double(temperature) <= limit))
-    fail<option_error>(function, ": temperature is ", double(temperature),
-                       " in the arithmetic of the scores; give one in [", 1 / limit, ", ", limit, "]");
+void require_temperature(std::string_view function, double temperature, std::string_view option = "temperature") {
+  constexpr double limit = sizeof(T) == 4 ? 0x1p100 : 0x1p900;
+  if (!(temperature >= 1 / limit && temperature <= limit))
+    fail<option_error>(function, ": ", option, " is ", temperature, "; the arithmetic of the scores takes ", 1 / limit,
+                       " to ", limit);
 }
 
 /// Throws shape_error where a loss that is 0/0 for a single class meets one.
@@ -52,8 +52,8 @@ void formula_loss(std::string_view function, Exec& ex, const Logits& logits, con
   const index_t n = rows.extent(0), k = rows.extent(1);
   softmax_scores<T> scores;
   scores.logits = row_source<T>(rows);
+  require_temperature<T>(function, temperature);
   scores.temperature = static_cast<T>(temperature);
-  require_temperature(function, scores.temperature);
   run_softmax_loss(function, ex, scores, n, labels, value_sink<T>(function, "loss", loss, n),
                    gradient_sink<T>(function, grad, n, k), formula);
 }

@@ -9,6 +9,7 @@
 #include <weakly/core/softmax_rows.hpp>
 #include <weakly/core/view.hpp>
 #include <weakly/loss/detail/formula_loss.hpp>
+#include <weakly/loss/detail/map_batches.hpp>
 #include <weakly/loss/loss_labels.hpp>
 #include <weakly/loss/row_loss.hpp>
 
@@ -17,25 +18,6 @@
 #include <string_view>
 
 namespace weakly::inline v0::detail {
-
-/// out[j] = f(x[j]) for j < count, batch by batch; out may be x.
-template <class T, class F>
-WEAKLY_INLINE void transform_batches(const T* x, index_t count, T* out, F f) {
-  constexpr index_t size = simd::batch<T>::size;
-  index_t j = 0;
-  for (; j + size <= count; j += size) simd::store(out + j, f(simd::load(x + j)));
-  if (j < count) simd::store_partial(out + j, count - j, f(simd::load_partial(x + j, count - j)));
-}
-/// out[j] = f(x[j], y[j])
-template <class T, class F>
-WEAKLY_INLINE void transform_batches(const T* x, const T* y, index_t count, T* out, F f) {
-  constexpr index_t size = simd::batch<T>::size;
-  index_t j = 0;
-  for (; j + size <= count; j += size) simd::store(out + j, f(simd::load(x + j), simd::load(y + j)));
-  if (j < count)
-    simd::store_partial(out + j, count - j,
-                        f(simd::load_partial(x + j, count - j), simd::load_partial(y + j, count - j)));
-}
 
 /// Sum of f(x[j]), where f(0) = 0.
 template <class T, class F>
@@ -133,7 +115,7 @@ class row_softmax {
  public:
   /// Exponentials of excluded classes become zero.
   static void clear_excluded(T* e, index_t count, T floor) {
-    transform_batches<T>(e, count, e, [least = simd::batch<T>(floor)](simd::batch<T> v) {
+    map_batches<T>(e, count, e, [least = simd::batch<T>(floor)](simd::batch<T> v) {
       return simd::select(v <= least, T(0), v);  // NaN stays
     });
   }
@@ -275,8 +257,8 @@ void whole_row_loss(std::string_view function, Exec& ex, const Logits& logits, c
   if (labels != nullptr) labels->require(function, n, k);
   softmax_scores<T> scores;
   scores.logits = row_source<T>(rows);
+  require_temperature<T>(function, temperature);
   scores.temperature = static_cast<T>(temperature);
-  require_temperature(function, scores.temperature);
   const whole_rows<T, Rule> kernel{scores, labels, value_sink<T>(function, "loss", loss, n),
                                    gradient_sink<T>(function, grad, n, k), rule};
   if (n == 0) return;
