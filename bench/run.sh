@@ -55,6 +55,10 @@ noise='floor/read|thresholds_and_confident_joint|issues_and_score|sparse_confide
 losses='floor/copy|loss/(cross_entropy/[a-z]+|ldr_kl|aldr_kl)'
 WEAKLY_BENCH_DATA=$arrays "$build/bench/weakly_bench" --benchmark_filter="^($noise|$losses)/" \
   --benchmark_repetitions="$repetitions" --benchmark_out="$build/weakly.json" --benchmark_out_format=json
+# Every other loss, and what weighs and reduces losses, each beside its own copy: fewer and shorter repetitions.
+"$build/bench/weakly_bench" --benchmark_filter='^loss/[a-z_]+/[0-9]+x[0-9]+/' --benchmark_min_time=0.1 \
+  --benchmark_repetitions="$((repetitions < 3 ? repetitions : 3))" --benchmark_out="$build/losses.json" \
+  --benchmark_out_format=json
 peers=("$build/peers.json")
 "$venv/bin/python" bench/peers/confident_learning.py "$arrays" "${peers[0]}" "${sizes[@]}"
 if "$torch" -c 'import torch' 2>/dev/null; then
@@ -63,4 +67,4 @@ if "$torch" -c 'import torch' 2>/dev/null; then
 fi
 readme=()
 if [ "${1:-}" = --update-readme ]; then readme=(bench/README.md); fi
-"$venv/bin/python" bench/table.py "$build/weakly.json" "${peers[@]}" "${readme[@]}" | tee "$build/table.md"
+"$venv/bin/python" bench/table.py "$build/weakly.json" "$build/losses.json" "${peers[@]}" "${readme[@]}" | tee "$build/table.md"

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Merge one run of weakly_bench and of the peers into the tables of bench/README.md.
 
-    python table.py weakly.json peers.json... [README.md]
+    python table.py weakly.json [more_of_weakly.json...] peers.json... [README.md]
 
 Times are the least of the repetitions, ratios are taken within the run. One-thread rows compare CPU time, which a busy
 machine changes least; two-thread rows have to compare wall time, and mean something only on a machine that is otherwise
@@ -133,6 +133,24 @@ def losses(t):
           [entropy("65536x1000", threads=2), copy("65536x1000", 2)], "wall", over, 1.3, True)
 
 
+def other_losses(bench):
+    """Every loss/NAME/SIZE in copies of its array: a column for each of the two sizes that most have, one for any other."""
+    columns, rows = ("1000000x10", "65536x1000"), {}
+    for name, found in bench.items():
+        match = re.fullmatch(r"loss/(\w+)/(\d+x\d+)", name)
+        floor = match and bench.get(f"loss/floor_copy/{match[2]}")
+        if not floor or match[1] == "floor_copy":
+            continue
+        shown = f"{found['cpu'] / floor['cpu']:.3g} x, {milliseconds(found['cpu'])}"
+        cells = rows.setdefault(match[1], ["", "", ""])
+        if match[2] in columns:
+            cells[columns.index(match[2])] = shown
+        else:
+            cells[2] = f"{match[2]}: {shown}"
+    return [f"| every loss, float, one thread, in copies | {' | '.join(columns)} | another size |", "| --- | --- | --- | --- |",
+            *(f"| {name} | {' | '.join(cells)} |" for name, cells in rows.items())] if rows else []
+
+
 def has_avx512():
     try:
         return any(line.startswith("flags") and " avx512f " in line for line in open("/proc/cpuinfo"))
@@ -157,9 +175,12 @@ def main():
     versions, peers = {}, {}
     for path in sys.argv[2:]:
         if path not in pages:
-            peer_file = json.load(open(path))
-            versions |= peer_file["versions"]
-            peers |= peer_file["times"]
+            other = json.load(open(path))
+            if "benchmarks" in other:
+                bench |= read_bench(path)
+                continue
+            versions |= other["versions"]
+            peers |= other["times"]
     t = Table(bench, peers)
 
     def read(size, threads=1):
@@ -191,7 +212,7 @@ def main():
            + ", ".join(f"{name} {version}" for name, version in versions.items()) + ".", "",
            "| work | times | result | goal | stretch | met |", "| --- | --- | --- | --- | --- | --- |", *t.lines, "",
            "| losses, float, loss + gradient | times | result | goal | stretch | met |", "| --- | --- | --- | --- | --- | --- |",
-           *of_losses.lines, "",
+           *of_losses.lines, "", *other_losses(bench), "",
            "| one thread | wall | CPU | weakly, CPU | ratio of CPU |", "| --- | --- | --- | --- | --- |"]
     for size in (SMALL, LARGE):
         found = bench.get(read(size))
