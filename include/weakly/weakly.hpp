@@ -6,7 +6,9 @@
 #include <weakly/em/anchor_points.hpp>
 #include <weakly/em/backward_correction.hpp>
 #include <weakly/em/bag_count.hpp>
+#include <weakly/em/batch_posterior.hpp>
 #include <weakly/em/candidate_argmax.hpp>
+#include <weakly/em/candidate_list_posterior.hpp>
 #include <weakly/em/candidate_sets.hpp>
 #include <weakly/em/class_balance.hpp>
 #include <weakly/em/class_counts.hpp>

@@ -29,6 +29,13 @@ class candidate_sets {
   index_t rows() const { return rows_; }
   index_t classes() const { return classes_; }
 
+  /// Labels in all lists together, a slot for each; -1 where the sets are no lists.
+  index_t slots() const { return labels_ != nullptr ? list_size_ : -1; }
+  /// Where the list of a row begins, and behind the last where it ends, as it is: the row need not be valid.
+  std::uint64_t slot(index_t row) const { return slot_(*this, row); }
+  /// The labels of slots [slot, slot + count).
+  void labels(index_t slot, index_t count, index_t* to) const { labels_(*this, slot, count, to); }
+
   /// Whether the set of a row is well formed: for lists, offsets that run forward within the list, and labels in
   /// [0, k), ascending, none twice; for bits, none beyond k. Masks always are. O(size of the row).
   bool valid(index_t row) const { return valid_(*this, row); }
@@ -168,6 +175,10 @@ class candidate_sets {
       }
       return true;
     }
+    static void labels(const candidate_sets& s, index_t slot, index_t count, index_t* to) {
+      const Label* const from = static_cast<const Label*>(s.data_) + slot * s.column_stride_;
+      for (index_t i = 0; i < count; ++i) to[i] = static_cast<index_t>(from[i * s.column_stride_]);
+    }
     template <class T>
     static void marks_of_row(const candidate_sets& s, index_t row, T* out) {
       marks(s, row, 0, s.classes_, out);
@@ -190,6 +201,8 @@ class candidate_sets {
   index_t rows_ = 0;
   index_t classes_ = 0;
   bool (*valid_)(const candidate_sets&, index_t) = nullptr;
+  std::uint64_t (*slot_)(const candidate_sets&, index_t) = nullptr;
+  void (*labels_)(const candidate_sets&, index_t, index_t, index_t*) = nullptr;
   void (*single_)(const candidate_sets&, index_t, index_t, index_t, float*) = nullptr;
   void (*wide_)(const candidate_sets&, index_t, index_t, index_t, double*) = nullptr;
   void (*single_rows_)(const candidate_sets&, index_t, index_t, float*, status&) = nullptr;
@@ -253,8 +266,10 @@ candidate_sets candidate_lists(const O& offsets, const L& labels, index_t classe
   s.row_stride_ = o.stride(0);
   s.column_stride_ = l.stride(0);
   s.list_size_ = l.extent(0);
-  s.template read_with<
-      candidate_sets::list_source<typename decltype(o)::value_type, typename decltype(l)::value_type>>();
+  using source = candidate_sets::list_source<typename decltype(o)::value_type, typename decltype(l)::value_type>;
+  s.template read_with<source>();
+  s.slot_ = &source::offset;
+  s.labels_ = &source::labels;
   return s;
 }
 
