@@ -1,5 +1,5 @@
 """Writes the seeds of the fuzzers into corpus/ beside this file: for fuzz_npy what numpy writes and headers bent by hand, for
-fuzz_bags bags of several shapes.
+fuzz_bags bags of several shapes, for fuzz_sets lists of candidates.
 
 Names starting with "found_" are inputs that a fuzzer found once; they are kept, not made here.
 Run: python3 make_corpus.py (needs numpy).
@@ -79,8 +79,28 @@ def bag_seeds():
     yield "extreme_numbers", bags(2, 9, 1, [3, 3, 3] + [252, 253, 254, 255] * 2, [*range(248, 256), 124] * 4)
 
 
+def sets(rows, k, slots, plausible, offsets, ids, rest):
+    """The bytes in the order in which fuzz_sets reads them; k is one more than its byte up to 40."""
+    return bytes([rows, k - 1, slots, plausible, *offsets, *ids, *rest])
+
+
+def set_seeds():
+    numbers = random.Random(2)
+    for name, (rows, k, slots) in {"short_rows": (8, 10, 60), "full_and_empty": (3, 2, 4), "no_rows": (0, 3, 0)}.items():
+        offsets, ids = [numbers.randrange(7) for _ in range(rows + 1)], [numbers.randrange(k) for _ in range(slots)]
+        yield name, sets(rows, k, slots, 1, offsets, ids, [numbers.randrange(256) for _ in range(200)])
+    yield "long_row", bytes([1, 48, 40, 1, 6, 6] + list(range(0, 200, 5)) + [130] * 200)
+    yield "pointers_run_backwards", sets(3, 4, 6, 0, [0, 4, 2, 6], [0, 1, 2, 3, 0, 1], [124] * 40)
+    yield "pointers_past_the_end", sets(2, 4, 4, 0, [0, 2, 63], [0, 1, 2, 3], [124] * 40)
+    yield "pointers_that_hurt", sets(3, 4, 4, 0, [255, 252, 253, 254], [0, 1, 2, 3], [124] * 40)
+    yield "unsorted", sets(2, 4, 4, 0, [0, 2, 4], [1, 0, 2, 3], [124] * 40)
+    yield "repeated", sets(2, 4, 4, 0, [0, 2, 4], [1, 1, 2, 3], [124] * 40)
+    yield "labels_that_hurt", sets(2, 4, 4, 0, [0, 2, 4], [0, 253, 254, 255], [124] * 40)
+    yield "extreme_scores", sets(2, 4, 4, 0, [0, 2, 4], [0, 1, 2, 3], [0] * 16 + [*range(248, 256)])
+
+
 def main():
-    for subject, made in {"npy": seeds(), "bags": bag_seeds()}.items():
+    for subject, made in {"npy": seeds(), "bags": bag_seeds(), "sets": set_seeds()}.items():
         folder = pathlib.Path(__file__).parent / "corpus" / subject
         folder.mkdir(parents=True, exist_ok=True)
         for name, data in made:

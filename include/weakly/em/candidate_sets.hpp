@@ -151,7 +151,7 @@ class candidate_sets {
         const std::uint64_t bits = word(s, row, at / 64) >> shift;
         index_t b = 0;
         for (; b + 4 <= some; b += 4) std::copy_n(table.marks[(bits >> b) & 15u], 4, out + j + b);
-        std::copy_n(table.marks[(bits >> b) & 15u], some - b, out + j + b);
+        if (b < some) std::copy_n(table.marks[(bits >> b) & 15u], some - b, out + j + b);
         j += some;
       }
     }
