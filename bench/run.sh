@@ -52,18 +52,19 @@ arrays=$PWD/$build/arrays
 sizes=(1000000x10 100000x1000)
 "$venv/bin/python" bench/peers/make_arrays.py "$arrays" "${sizes[@]}"
 noise='floor/read|thresholds_and_confident_joint|issues_and_score|sparse_confident_joint'
-losses='floor/copy|loss/(cross_entropy/[a-z]+|ldr_kl|aldr_kl)'
+losses='floor/copy|loss/(cross_entropy/[a-z]+|ldr_kl|aldr_kl)|em/(label_posterior|candidate_list_posterior|bag_count)'
 WEAKLY_BENCH_DATA=$arrays "$build/bench/weakly_bench" --benchmark_filter="^($noise|$losses)/" \
   --benchmark_repetitions="$repetitions" --benchmark_out="$build/weakly.json" --benchmark_out_format=json
-# Every other loss, and what weighs and reduces losses, each beside its own copy: fewer and shorter repetitions.
-"$build/bench/weakly_bench" --benchmark_filter='^loss/[a-z_]+/[0-9]+x[0-9]+/' --benchmark_min_time=0.1 \
+# Every other loss, what weighs and reduces losses, and what goes beside EM, each beside its own copy: fewer and shorter repetitions.
+"$build/bench/weakly_bench" --benchmark_filter='^(loss|em)/[a-z_]+/[0-9]+x[0-9]+/' --benchmark_min_time=0.1 \
   --benchmark_repetitions="$((repetitions < 3 ? repetitions : 3))" --benchmark_out="$build/losses.json" \
   --benchmark_out_format=json
 peers=("$build/peers.json")
 "$venv/bin/python" bench/peers/confident_learning.py "$arrays" "${peers[0]}" "${sizes[@]}"
 if "$torch" -c 'import torch' 2>/dev/null; then
-  peers+=("$build/torch.json")
+  peers+=("$build/torch.json" "$build/torch_em.json")
   "$torch" bench/peers/losses.py "$build/torch.json" "$repetitions" 1000000x10 65536x100 65536x1000 4096x50000
+  "$torch" bench/peers/em.py "$build/torch_em.json" "$repetitions" 1000000x10 65536x100 65536x1000
 fi
 readme=()
 if [ "${1:-}" = --update-readme ]; then readme=(bench/README.md); fi

@@ -20,6 +20,9 @@ JOINT, ISSUES = "thresholds_and_confident_joint", "issues_and_score"
 # Goal and stretch of loss + gradient in streaming copies of the logits, and how many times faster than torch.
 LOSS_GOALS = {"1000000x10": (2.6, 2.0, 25), "65536x100": (1.8, 1.5, 8), "65536x1000": (1.55, 1.3, 4), "4096x50000": (2.1, 1.4, 4)}
 LONGEST_WITH_AVX512 = 1.6
+# Goals and stretches of label_posterior in copies of the scores, and how many times faster than torch.
+EM_GOALS = {"1000000x10": ((2.5, 2.0, 25), (3.8, 3.0, 15)), "65536x100": ((2.1, 1.6, 10), (3.2, 2.4, 7)),
+            "65536x1000": ((1.6, 1.3, 8), (2.3, 1.7, 6))}
 BEGIN, END = "<!-- measured -->", "<!-- end of measured -->"
 
 
@@ -133,6 +136,44 @@ def losses(t):
           [entropy("65536x1000", threads=2), copy("65536x1000", 2)], "wall", over, 1.3, True)
 
 
+def posteriors(t):
+    """The rows of em/."""
+    def em(what, size, threads=1):
+        return f"em/label_posterior/{what}/{size}/threads:{threads}"
+
+    def copy(size):
+        return f"floor/copy/{size}/threads:1"
+
+    for size, goals in EM_GOALS.items():
+        for (kind, shown), (goal, stretch, faster) in zip((("posterior", "posterior only"), ("gradient", "loss + gradient")), goals):
+            t.row(f"logits + byte mask, {shown}, {size} (em / copy)", [em(f"{kind}_mask", size), copy(size)], "cpu", over, goal, True, stretch)
+            t.row("same, against PyTorch into mapped memory (torch / weakly)",
+                  [f"torch/label_posterior/{kind}_mask/{size}", em(f"{kind}_mask", size)], "cpu", over, faster, False)
+            t.row(f"logits + bits, {shown}, {size} (bits / bytes)", [em(f"{kind}_bits", size), em(f"{kind}_mask", size)], "cpu", over,
+                  0.9 if has_avx512() else 1, True, 0.85 if has_avx512() else None)
+            t.row(f"logits + byte mask, {shown}, two threads against one, {size} (one / two)",
+                  [em(f"{kind}_mask", size), em(f"{kind}_mask", size, 2)], "wall", over, 1.8, False)
+    t.row("candidate lists, 10 of 1000, into their slots, 65536 rows (em / copy of the scores)",
+          ["em/candidate_list_posterior/10_of/65536x1000", copy("65536x1000")], "cpu", over, 0.45, True, 0.3)
+    t.row("noisy label with a k x k matrix, 65536x100 (noisy / byte mask)",
+          [em("posterior_noisy", "65536x100"), em("posterior_mask", "65536x100")], "cpu", over, 1.3, True)
+    t.row("bag of 4096 items, one count (weakly / recursion in logarithms)",
+          ["em/bag_count/usual_count/4096", "em/bag_count/in_logarithms/4096"], "cpu", over, None, True)
+    t.row("bag of 4096 items against one of 512 (64 = O(b^2))", ["em/bag_count/usual_count/4096", "em/bag_count/usual_count/512"],
+          "cpu", over, 64, True)
+
+
+def beside_em(bench):
+    """Everything else of em/ in copies of its array."""
+    rows = []
+    for name, found in bench.items():
+        match = re.fullmatch(r"em/(\w+)/(\d+x\d+)", name)
+        floor = match and bench.get(f"em/floor_copy/{match[2]}")
+        if floor and match[1] != "floor_copy":
+            rows.append(f"| {match[1]} | {match[2]} | {milliseconds(found['cpu'])} | {found['cpu'] / floor['cpu']:.3g} x |")
+    return ["| beside EM, float, one thread | size | time | in copies |", "| --- | --- | --- | --- |", *rows] if rows else []
+
+
 def other_losses(bench):
     """Every loss/NAME/SIZE in copies of its array: a column for each of the two sizes that most have, one for any other."""
     columns, rows = ("1000000x10", "65536x1000"), {}
@@ -206,6 +247,8 @@ def main():
     t.sparse()
     of_losses = Table(bench, peers)
     losses(of_losses)
+    of_em = Table(bench, peers)
+    posteriors(of_em)
 
     load = ", ".join(f"{x:.2g}" for x in context.get("load_avg", [])) or "unknown"
     out = [f"{processor()}, {context['num_cpus']} logical CPUs, load average {load} at the start; "
@@ -213,6 +256,8 @@ def main():
            "| work | times | result | goal | stretch | met |", "| --- | --- | --- | --- | --- | --- |", *t.lines, "",
            "| losses, float, loss + gradient | times | result | goal | stretch | met |", "| --- | --- | --- | --- | --- | --- |",
            *of_losses.lines, "", *other_losses(bench), "",
+           "| posteriors, float | times | result | goal | stretch | met |", "| --- | --- | --- | --- | --- | --- |",
+           *of_em.lines, "", *beside_em(bench), "",
            "| one thread | wall | CPU | weakly, CPU | ratio of CPU |", "| --- | --- | --- | --- | --- |"]
     for size in (SMALL, LARGE):
         found = bench.get(read(size))
@@ -220,7 +265,9 @@ def main():
             out.append(f"| floor: one read, {size} | {milliseconds(found['wall'])} | {milliseconds(found['cpu'])} | | |")
     for name, times in peers.items():
         who, work, *which, size = name.split("/")
-        if who == "torch":
+        if who == "torch" and work == "label_posterior":
+            ours = t.time(f"em/{work}/{which[0]}/{size}/threads:1", "cpu")
+        elif who == "torch":
             ours = t.time(f"loss/{work}/gradient/{size}/threads:1", "cpu")
         else:
             ours = t.time(joint(size) if work == JOINT else f"{ISSUES}/{size}", "cpu") if work != "issues" else None
