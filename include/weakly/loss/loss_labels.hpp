@@ -9,6 +9,7 @@
 #include <weakly/core/view.hpp>
 
 #include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <limits>
 #include <string_view>
@@ -94,9 +95,14 @@ class loss_labels {
       label[r] = 0;
       weight[r] = 0;
     }
-    if (!weights_.empty())
-      for (index_t r = 0; r < count; ++r)
-        if (weight[r] != T(0)) weight[r] = static_cast<T>(weights_.at(first + r, 0));
+    constexpr index_t block = 64;
+    double buffer[std::size_t(block)];
+    for (index_t start = 0; !weights_.empty() && start < count; start += block) {
+      const index_t some = std::min(block, count - start);
+      const double* const given = weights_.rows(first + start, some, buffer);
+      for (index_t r = 0; r < some; ++r)
+        if (weight[start + r] != T(0)) weight[start + r] = static_cast<T>(given[r]);
+    }
     if (!class_weights_.empty())
       for (index_t r = 0; r < count; ++r)
         if (weight[r] != T(0)) weight[r] *= static_cast<T>(class_weights_.at(0, label[r]));

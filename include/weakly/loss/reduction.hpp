@@ -80,10 +80,14 @@ template <executor Exec>
 void require_weights(std::string_view function, Exec& ex, const row_source<double>& w, index_t n) {
   shared_status all;
   sum_in_parts(ex, n, [&](index_t first, index_t last) {
+    constexpr index_t block = row_blocks<double>::block;
     status bad = no_bad_rows();
-    for (index_t i = first; i < last; ++i) {
-      const double x = w.at(0, i);
-      if (!(x >= 0 && std::isfinite(x))) bad.report(i);
+    double buffer[std::size_t(block)];
+    for (index_t start = first; start < last; start += block) {
+      const index_t count = std::min(block, last - start);
+      const double* const x = w.part(0, start, count, buffer);
+      for (index_t i = 0; i < count; ++i)
+        if (!(x[i] >= 0 && std::isfinite(x[i]))) bad.report(start + i);
     }
     all.merge(bad);
     return 0.0;
@@ -163,10 +167,16 @@ double weighted_mean(Exec&& ex, const Losses& loss, const Weights& weights, Loss
       "the sum of the weights");
   const double value = detail::sum_of_blocks(ex, l, w, n, detail::weighted_sum) / total;
   for_row_chunks(ex, n, [&](index_t first, index_t last) {
-    for (index_t i = first; i < last; ++i) {
-      const double of_loss = w.at(0, i) / total, of_weight = (l.at(0, i) - value) / total;
-      if (!to_loss.empty()) to_loss.put_rows(i, 1, &of_loss);
-      if (!to_weights.empty()) to_weights.put_rows(i, 1, &of_weight);
+    constexpr index_t block = detail::row_blocks<double>::block;
+    double buffer[std::size_t(block)], of_loss[std::size_t(block)], of_weight[std::size_t(block)];
+    for (index_t start = first; start < last; start += block) {
+      const index_t count = std::min(block, last - start);
+      const double* const weight = w.part(0, start, count, buffer);
+      for (index_t i = 0; i < count; ++i) of_loss[i] = weight[i] / total;
+      const double* const x = l.part(0, start, count, buffer);
+      for (index_t i = 0; i < count; ++i) of_weight[i] = (x[i] - value) / total;
+      if (!to_loss.empty()) to_loss.put_rows(start, count, of_loss);
+      if (!to_weights.empty()) to_weights.put_rows(start, count, of_weight);
     }
   });
   return value;

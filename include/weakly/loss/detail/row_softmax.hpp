@@ -169,6 +169,15 @@ class whole_rows {
     constexpr index_t block = softmax_row<T>::block;
     T buffer[std::size_t(block)], top = -std::numeric_limits<T>::infinity();
     index_t at = 0;
+    if (scores.classes() <= 4 * batch::size) {  // too few for a search to be worth its branches
+      const T* const x = scores.logits.part(row, 0, scores.classes(), buffer);
+      for (index_t j = 0; j < scores.classes(); ++j) {
+        const bool greater = x[j] > top;
+        top = greater ? x[j] : top;
+        at = greater ? j : at;
+      }
+      return at;
+    }
     for (index_t j = 0; j < scores.classes(); j += block) {
       const index_t count = std::min(block, scores.classes() - j);
       const T* const x = scores.logits.part(row, j, count, buffer);
