@@ -2,6 +2,7 @@
 #include "em_reference.hpp"
 #include "noise/allocations.hpp"
 
+#include <weakly/core/half.hpp>
 #include <weakly/em/bag_count.hpp>
 #include <weakly/exec/thread_pool.hpp>
 
@@ -150,10 +151,10 @@ TEST_CASE("bag_count gives the reference results") {
 
 TEST_CASE("bag_count is enumeration over all labelings of small bags, for every set of counts") {
   std::mt19937 random(3);
-  for (index_t b = 1; b <= 6; ++b)
+  for (index_t b = 1; b <= 10; ++b)  // every set of counts up to 6 items, some beyond
     for (const double deviation : {1.0, 30.0, 400.0}) {
       const auto logit = random_logits(b, 0, deviation, random());
-      for (unsigned set = 1; set < (1u << (b + 1)); ++set) {
+      for (unsigned set = 1; set < (1u << (b + 1)); set += b <= 6 ? 1 : (1u << b) / 7) {
         std::vector<int> member;
         for (index_t a = 0; a <= b; ++a) member.push_back(set >> a & 1u);
         long double total = 0, top = -std::numeric_limits<long double>::infinity();
@@ -382,6 +383,29 @@ TEST_CASE("bag_count of many bags is each bag on its own: every kind of set, exe
   run(weakly::seq, single, bag_counts::at_most(upper), one, q_single, l_single, g_single);
   for (index_t i = 0; i < n; ++i) CHECK(q_single[at(i)] == static_cast<float>(posterior[at(i)]));
   for (index_t i = 0; i < m; ++i) CHECK(l_single[at(i)] == static_cast<float>(loss[at(i)]));
+}
+
+TEST_CASE_TEMPLATE("bag_count reads and writes what is stored in two bytes", T, weakly::half, weakly::bfloat16) {
+  const std::vector<int> begin{0, 3, 40}, count{1, 9};
+  std::vector<T> logit, q(40), loss(2), grad(40);
+  std::vector<double> exact, want(40), want_loss(2), want_grad(40);
+  for (const double x : random_logits(40, 0, 3, 8)) {
+    logit.push_back(static_cast<T>(static_cast<float>(x)));
+    exact.push_back(static_cast<double>(static_cast<float>(logit.back())));
+  }
+  std::vector<std::byte> memory(weakly::bag_count_scratch(37));
+  const auto run = [&](const auto& x, auto& a, auto& b, auto& c) {
+    weakly::workspace scratch(memory);
+    weakly::bag_count(x, begin, bag_counts::exactly(count), scratch, a, b, c);
+  };
+  run(logit, q, loss, grad);
+  run(exact, want, want_loss, want_grad);
+  const auto rounded = [](double x) { return static_cast<float>(static_cast<T>(static_cast<float>(x))); };
+  for (index_t i = 0; i < 40; ++i) {
+    CHECK(static_cast<float>(q[at(i)]) == rounded(want[at(i)]));
+    CHECK(static_cast<float>(grad[at(i)]) == rounded(want_grad[at(i)]));
+  }
+  for (index_t i = 0; i < 2; ++i) CHECK(static_cast<float>(loss[at(i)]) == rounded(want_loss[at(i)]));
 }
 
 TEST_CASE("bag_count: the count of a prior is cut, not rounded") {

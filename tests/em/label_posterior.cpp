@@ -322,6 +322,73 @@ TEST_CASE_TEMPLATE("a mixed batch equals the separate calls, bit for bit", T, fl
   }
 }
 
+TEST_CASE_TEMPLATE("label_posterior of many rows, written past the caches, is that of few", T, float, double) {
+  for (const index_t k : {index_t(3), index_t(10), index_t(100), index_t(1001)}) {
+    CAPTURE(k);
+    const index_t n = 4800000 / index_t(sizeof(T)) / k, some = 17;
+    const scene s(some, k, 3, 4);
+    std::vector<T> few(s.logits.begin(), s.logits.end()), logits;
+    few[2] = 60;                                     // a row that is not plain
+    few[std::size_t(k) + 1] = -static_cast<T>(inf);  // an excluded class
+    few[2 * std::size_t(k)] = static_cast<T>(std::nan(""));
+    std::vector<std::uint8_t> mask;
+    for (index_t i = 0; i < n; ++i) {
+      logits.insert(logits.end(), few.begin() + i % some * k, few.begin() + (i % some + 1) * k);
+      mask.insert(mask.end(), s.mask.begin() + i % some * k, s.mask.begin() + (i % some + 1) * k);
+    }
+    const auto keep = weakly::label_posterior_options{.impossible = weakly::impossible_row::keep};
+    const outcome<T> want = run(few, k, weakly::observed_sets(s.by_mask()));
+    const auto sets = weakly::observed_sets(weakly::candidate_masks(weakly::view(mask.data(), n, k)));
+    const auto same = [&](const T* got, const std::vector<T>& rows, index_t columns) {
+      bool equal = true;
+      for (index_t i = 0; i < n; ++i)
+        equal &=
+            std::memcmp(got + i * columns, rows.data() + i % some * columns, std::size_t(columns) * sizeof(T)) == 0;
+      return equal;
+    };
+    const auto size = static_cast<std::size_t>(n * k);
+    std::vector<T> q(size + 1, T(7)), g(size + 3, T(7)), loss(static_cast<std::size_t>(n));
+    weakly::label_posterior(weakly::view(logits.data(), n, k), sets, weakly::view(q.data() + 1, n, k), weakly::discard,
+                            weakly::discard, keep);
+    CHECK(q[0] == 7);
+    CHECK(same(q.data() + 1, want.posterior, k));
+    weakly::label_posterior(weakly::view(logits.data(), n, k), sets, weakly::view(q.data(), n, k), loss,
+                            weakly::view(g.data() + 2, n, k), keep);
+    CHECK(same(q.data(), want.posterior, k));
+    CHECK(same(loss.data(), want.loss, 1));
+    CHECK(g[1] == 7);
+    CHECK(g[size + 2] == 7);
+    CHECK(same(g.data() + 2, want.grad, k));
+    weakly::label_posterior(weakly::view(logits.data(), n, k), sets, weakly::discard, loss,
+                            weakly::view(logits.data(), n, k), keep);
+    CHECK(same(logits.data(), want.grad, k));
+  }
+}
+
+TEST_CASE("sets in one byte, two bytes and bits of logits that are 1000 apart decide within themselves in float") {
+  // The candidates are so improbable that their probabilities vanish in float and in double.
+  for (const index_t k : {index_t(4), index_t(300)}) {
+    std::vector<float> logits(static_cast<std::size_t>(2 * k), 1000.0f);
+    std::vector<std::int16_t> mask(logits.size());
+    logits[0] = logits[1] = -1000.0f;
+    logits[1] += 1;
+    mask[0] = mask[1] = 1;
+    for (std::size_t j = std::size_t(k); j < logits.size(); ++j) {
+      logits[j] = j % 2 == 0 ? -1000.0f : -2000.0f;  // all far down, even ones observed
+      mask[j] = j % 2 == 0;
+    }
+    const auto r = run(logits, k, weakly::observed_sets(weakly::candidate_masks(weakly::view(mask.data(), 2, k))));
+    CHECK(double(r.posterior[0]) == doctest::Approx(1 / (1 + std::exp(1.0))).epsilon(1e-6));
+    CHECK(double(r.posterior[0]) + double(r.posterior[1]) == doctest::Approx(1.0).epsilon(1e-6));
+    CHECK(double(r.loss[0]) == doctest::Approx(2000 + std::log(double(k - 2)) - std::log(1 + std::exp(1.0))));
+    CHECK(double(r.grad[0]) == doctest::Approx(-double(r.posterior[0])));
+    CHECK(double(r.grad[2]) == doctest::Approx(1.0 / double(k - 2)));
+    CHECK(double(r.posterior[std::size_t(k)]) == doctest::Approx(2.0 / double(k)).epsilon(1e-6));
+    CHECK(r.posterior[std::size_t(k) + 1] == 0);
+    CHECK(r.loss[1] == 0);
+  }
+}
+
 TEST_CASE_TEMPLATE("a set is decided within itself, however improbable all of it is", T, float, double) {
   const std::vector<T> logits{0, -2000, -1999, 0, 3, 3};
   const std::vector<int> mask{0, 1, 1, 1, 1, 1};

@@ -3,12 +3,15 @@
 #include "noise/allocations.hpp"
 
 #include <weakly/em/backward_correction.hpp>
+#include <weakly/em/batch_posterior.hpp>
 #include <weakly/em/candidate_argmax.hpp>
+#include <weakly/em/candidate_list_posterior.hpp>
 #include <weakly/em/class_balance.hpp>
 #include <weakly/em/class_top_rows.hpp>
 #include <weakly/em/complement_loss.hpp>
 #include <weakly/em/distribution_alignment.hpp>
 #include <weakly/em/em_consistency.hpp>
+#include <weakly/em/label_posterior.hpp>
 #include <weakly/em/leveraged_weighted.hpp>
 #include <weakly/em/mean_scores.hpp>
 #include <weakly/em/proden.hpp>
@@ -46,9 +49,20 @@ TEST_CASE("what goes beside EM, on rows and in estimators, allocates nothing") {
     const auto g = rows(out, k), t = rows(target, k);
     const auto eye = rows(identity, k);
 
+    std::vector<int> offsets(std::size_t(n + 1), 3 + static_cast<int>(k)), ids{0, 2, 4}, no_bags{0};
+    offsets[0] = 0;
+    offsets[1] = 3;
+    for (int c = 0; c < static_cast<int>(k); ++c) ids.push_back(c);
+    std::vector<float> slots(ids.size());
     const auto before = allocations::count();
     backward_correction(z, label, transition_inverse(eye, eye), loss, g);
     em_consistency(z, z, observed, loss, g);
+    label_posterior(z, observed, t, loss, g);
+    label_posterior(z, noisy_labels_observed(label, eye), t, loss, g);
+    label_posterior(z, noisy_sets_observed(sets, eye, set_likelihood::inclusion), t, loss, g,
+                    {.impossible = impossible_row::keep});
+    candidate_list_posterior(z, candidate_lists(offsets, ids, k), slots, {.impossible = impossible_row::keep});
+    batch_posterior(z, nothing_observed(n, k), no_bags, weakly::view(label.data(), 0, k), scratch, t, loss, g);
     complement_loss(z, sets, loss, g);
     uniform_targets(sets, t);
     proden_step(z, sets, t, loss, g);

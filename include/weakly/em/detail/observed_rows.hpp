@@ -216,6 +216,15 @@ class observed_rows {
     line_stream<T> lines_;
   };
 
+  // Inline, unlike a lambda: a call would take all registers from the loop that it stands in.
+  struct step_both {
+    output &first, &second;
+    WEAKLY_INLINE void operator()() const {
+      first.step();
+      second.step();
+    }
+  };
+
   // What the sums of each row of a tile make of it.
   struct terms {
     alignas(64) T in[std::size_t(capacity)], out[std::size_t(capacity)];
@@ -296,10 +305,7 @@ class observed_rows {
       observed.weights_of_rows(start, rows, v, log_scale, bad.malformed);
       bool overflow = false;
       if (single || ratio == nullptr) {
-        const parts p = plain.split(x, ratio, count, u, v, outside, [&] {
-          posteriors.step();
-          gradients.step();
-        });
+        const parts p = plain.split(x, ratio, count, u, v, outside, step_both{posteriors, gradients});
         overflow = p.overflow();
         of.in[0] = p.in;
         of.out[0] = p.out;
