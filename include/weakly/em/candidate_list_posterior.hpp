@@ -60,6 +60,13 @@ class list_posteriors {
 
   index_t slot(index_t row) const { return static_cast<index_t>(sets.slot(row)); }
 
+  void put(index_t slot_at, index_t count, const T* from) const {
+    if (T* const dense = posterior.rows(slot_at))
+      std::copy_n(from, count, dense);
+    else
+      posterior.put_rows(slot_at, count, from);
+  }
+
   // The next rows after piece.last that fit.
   void read(piece& p, index_t last) const {
     p.first = p.last;
@@ -114,7 +121,7 @@ class list_posteriors {
     }
     std::fill_n(z + p.count, batch::size, T(0));
     for (index_t j = 0; j < p.count; j += batch::size)
-      simd::store(z + j, simd::exp(simd::load(static_cast<const T*>(z) + j)));
+      simd::store(z + j, simd::exp_nonpositive(simd::load(static_cast<const T*>(z) + j)));
     for (index_t i = p.first, from = 0; i < p.last; ++i) {
       const index_t end = slot(i + 1) - p.begin;
       batch sum = T(0);
@@ -125,10 +132,10 @@ class list_posteriors {
         const index_t some = std::min(batch::size, end - j);
         simd::store_partial(z + j, some, simd::load_partial(static_cast<const T*>(z) + j, some) * inverse);
       }
-      if (good != p.last && sets.valid(i)) posterior.put_rows(p.begin + from, end - from, z + from);
+      if (good != p.last && sets.valid(i)) put(p.begin + from, end - from, z + from);
       from = end;
     }
-    if (good == p.last) posterior.put_rows(p.begin, p.count, z);
+    if (good == p.last) put(p.begin, p.count, z);
   }
 
   // Block by block, as often as it takes.
@@ -152,7 +159,7 @@ class list_posteriors {
       }
     };
     const auto exps = [&](index_t j, index_t some) {
-      return simd::exp(simd::load_partial(static_cast<const T*>(z) + j, some, -inf) - batch(shift));
+      return simd::exp_nonpositive(simd::load_partial(static_cast<const T*>(z) + j, some, -inf) - batch(shift));
     };
     for_blocks([&](index_t, index_t count) {
       for (index_t j = 0; j < count; ++j) {
@@ -171,7 +178,7 @@ class list_posteriors {
         const index_t some = std::min(batch::size, count - j);
         simd::store_partial(z + j, some, exps(j, some) * inverse);
       }
-      posterior.put_rows(s, count, z);
+      put(s, count, z);
     });
   }
 };
