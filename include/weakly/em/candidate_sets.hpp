@@ -84,6 +84,12 @@ class candidate_sets {
         return;
       }
     }
+    if constexpr (Source::has_few) {
+      if (s.classes_ <= 4) return Source::template few<1>(s, first, rows, out, malformed);
+      if (s.classes_ <= 8) return Source::template few<2>(s, first, rows, out, malformed);
+      if (s.classes_ <= 12) return Source::template few<3>(s, first, rows, out, malformed);
+      if (s.classes_ <= 16) return Source::template few<4>(s, first, rows, out, malformed);
+    }
     for (index_t row = first; row < first + rows; ++row, out += s.classes_) {
       if (Source::valid(s, row)) {
         Source::marks_of_row(s, row, out);
@@ -97,6 +103,7 @@ class candidate_sets {
   template <class Mark>
   struct mask_source {
     static constexpr bool may_be_flat = true;
+    static constexpr bool has_few = false;
     static bool valid(const candidate_sets&, index_t) { return true; }
     template <class T>
     static void marks_of_row(const candidate_sets& s, index_t row, T* out) {
@@ -127,6 +134,22 @@ class candidate_sets {
 
   struct bit_source {
     static constexpr bool may_be_flat = false;
+    static constexpr bool has_few = true;
+    // Rows of so few classes that what is done once a row counts.
+    template <int Fours, class T>
+    static void few(const candidate_sets& s, index_t first, index_t rows, T* out, status& malformed) {
+      static constexpr four_bits<T> table{};
+      const std::uint64_t* const words = static_cast<const std::uint64_t*>(s.data_);
+      const index_t stride = s.row_stride_, k = s.classes_;
+      for (index_t row = first; row < first + rows; ++row, out += k) {
+        std::uint64_t bits = words[row * stride];
+        if (bits >> k != 0) {
+          malformed.report(row);
+          bits = 0;
+        }
+        for (int four = 0; four < Fours; ++four) std::copy_n(table.marks[(bits >> 4 * four) & 15u], 4, out + 4 * four);
+      }
+    }
     static std::uint64_t word(const candidate_sets& s, index_t row, index_t w) {
       return static_cast<const std::uint64_t*>(s.data_)[row * s.row_stride_ + w * s.column_stride_];
     }
@@ -160,6 +183,7 @@ class candidate_sets {
   template <class Offset, class Label>
   struct list_source {
     static constexpr bool may_be_flat = false;
+    static constexpr bool has_few = false;
     static std::uint64_t offset(const candidate_sets& s, index_t row) {
       return static_cast<std::uint64_t>(static_cast<const Offset*>(s.offsets_)[row * s.row_stride_]);
     }
