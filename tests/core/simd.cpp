@@ -429,7 +429,7 @@ TEST_CASE_TEMPLATE("permute takes lane i from where the order says", T, float, d
   }
 }
 
-TEST_CASE_TEMPLATE("lane_transpose turns rows into columns, and back", T, float, double) {
+TEST_CASE_TEMPLATE("lane_transpose turns rows into columns and back, and finds the greatest of each", T, float, double) {
   using batch = simd::batch<T>;
   const std::vector<T> x = numbers<T>(batch::size * batch::size);
   batch rows[sizeof(batch) / sizeof(T)];
@@ -441,6 +441,12 @@ TEST_CASE_TEMPLATE("lane_transpose turns rows into columns, and back", T, float,
   transpose(rows);
   for (index_t i = 0; i < batch::size; ++i)
     for (index_t j = 0; j < batch::size; ++j) CHECK(rows[i][j] == x[static_cast<std::size_t>(i * batch::size + j)]);
+
+  const batch top = transpose.max_of_each(rows);
+  for (index_t i = 0; i < batch::size; ++i) {
+    const auto row = x.begin() + i * batch::size;
+    CHECK(top[i] == *std::max_element(row, row + batch::size));
+  }
 }
 
 TEST_CASE("unroll calls in order with integral constants") {

@@ -153,10 +153,28 @@ T greatest_delta(const T* x, const T* c, T shared, T origin, index_t count) {
   return simd::reduce_max(top);
 }
 
-/// sum[r] = sum of x[r k], ..., x[r k + k - 1] for `rows` rows. Reads a batch beyond the last row and writes up to a
-/// batch of sums more than asked for. A row's bits do not depend on the other rows.
-template <class T, int Full>
-WEAKLY_INLINE void sum_rows_of(const T* x, index_t rows, index_t k, T* sum) {
+/// How a short row becomes one number: its batches are folded lane by lane, then the lanes of as many rows at once.
+template <class T>
+struct row_sum {
+  static constexpr T nothing = 0;
+  WEAKLY_INLINE static simd::batch<T> fold(simd::batch<T> x, simd::batch<T> so_far) { return so_far + x; }
+  WEAKLY_INLINE static simd::batch<T> lanes(simd::batch<T> (&part)[std::size_t(simd::batch<T>::size)]) {
+    return simd::reduce_add_each(part);
+  }
+};
+template <class T>
+struct row_max {  // NaN does not count
+  static constexpr T nothing = -std::numeric_limits<T>::infinity();
+  WEAKLY_INLINE static simd::batch<T> fold(simd::batch<T> x, simd::batch<T> so_far) { return simd::max(x, so_far); }
+  WEAKLY_INLINE static simd::batch<T> lanes(simd::batch<T> (&part)[std::size_t(simd::batch<T>::size)]) {
+    return simd::lane_transpose<T>().max_of_each(part);
+  }
+};
+
+/// out[r] = the fold of x[r k], ..., x[r k + k - 1] for `rows` rows. Reads a batch beyond the last row and writes up to
+/// a batch of results more than asked for. A row's bits do not depend on the other rows.
+template <class Fold, int Full, class T>
+WEAKLY_INLINE void fold_rows_of(const T* x, index_t rows, index_t k, T* out) {
   using batch = simd::batch<T>;
   const index_t full = Full >= 0 ? Full : k / batch::size;
   const simd::mask<T> tail = simd::first_lanes<T>(k - full * batch::size);
@@ -164,24 +182,24 @@ WEAKLY_INLINE void sum_rows_of(const T* x, index_t rows, index_t k, T* sum) {
     batch part[std::size_t(batch::size)];
     simd::unroll<int(batch::size)>([&](auto lane) {
       const T* const row = x + (r + lane < rows ? r + lane : r) * k;
-      batch s = simd::select(tail, simd::load(row + full * batch::size), T(0));
+      batch s = Fold::fold(simd::select(tail, simd::load(row + full * batch::size), Fold::nothing), Fold::nothing);
       if constexpr (Full == 1)
-        s += simd::load(row);
+        s = Fold::fold(simd::load(row), s);
       else if constexpr (Full < 0)
-        for (index_t j = 0; j < full; ++j) s += simd::load(row + j * batch::size);
+        for (index_t j = 0; j < full; ++j) s = Fold::fold(simd::load(row + j * batch::size), s);
       part[lane] = s;
     });
-    simd::store(sum + r, simd::reduce_add_each(part));
+    simd::store(out + r, Fold::lanes(part));
   }
 }
-template <class T>
-void sum_short_rows(const T* x, index_t rows, index_t k, T* sum) {
+template <class Fold, class T>
+void fold_short_rows(const T* x, index_t rows, index_t k, T* out) {
   if (k < simd::batch<T>::size)
-    sum_rows_of<T, 0>(x, rows, k, sum);
+    fold_rows_of<Fold, 0>(x, rows, k, out);
   else if (k < 2 * simd::batch<T>::size)
-    sum_rows_of<T, 1>(x, rows, k, sum);
+    fold_rows_of<Fold, 1>(x, rows, k, out);
   else
-    sum_rows_of<T, -1>(x, rows, k, sum);
+    fold_rows_of<Fold, -1>(x, rows, k, out);
 }
 
 /// What the kept exponentials of excluded classes (-inf) are instead of zero, plain or shifted: taking it off again is
@@ -367,7 +385,7 @@ class softmax_tile {
     }
     if (scores_.kind == margin_of::column)
       for (index_t r = 0; r < rows; ++r) label[r] = plain_(simd::batch<T>(x[r * k + y[r]]))[0];
-    sum_short_rows(exps, rows, k, others);
+    fold_short_rows<row_sum<T>>(exps, rows, k, others);
     std::fill_n(top, capacity, T(0));
     if (scores_.kind == margin_of::label)
       for (index_t r = 0; r < rows; ++r) factor[r] = scores_.shared_factor(y[r]);
@@ -377,20 +395,20 @@ class softmax_tile {
       for (index_t r = 0; r < rows; ++r) others[r] *= factor[r];
     if (with_deviation) {
       std::copy_n(x, x == input_ ? 0 : rows * k, input_);
-      sum_short_rows(input_, rows, k, deviation);
+      fold_short_rows<row_sum<T>>(input_, rows, k, deviation);
       for (index_t r = 0; r < rows; ++r) deviation[r] /= scores_.temperature;
     }
 
     if (all_plain(rows)) return;
-    index_t some[std::size_t(lanes)], count = 0;
-    for (index_t r = 0; r < rows; ++r) {
-      if (is_plain(others[r], label[r])) continue;
-      some[count++] = r;
-      if (count < lanes) continue;
-      shift_rows(x, first, y, some, count, with_deviation);
-      count = 0;
-    }
-    if (count > 0) shift_rows(x, first, y, some, count, with_deviation);
+    index_t some[std::size_t(capacity)], count = 0;
+    for (index_t r = 0; r < rows; ++r)
+      if (!is_plain(others[r], label[r])) some[count++] = r;
+    if (k < lanes)
+      shift_rows<1>(x, first, rows, y, some, count, with_deviation, between);
+    else if (k <= 2 * lanes)
+      shift_rows<2>(x, first, rows, y, some, count, with_deviation, between);
+    else
+      shift_rows<0>(x, first, rows, y, some, count, with_deviation, between);
   }
 
  private:
@@ -406,78 +424,93 @@ class softmax_tile {
     if (j < k) simd::store(out + j, simd::load_partial(x + j, k - j) + simd::load_partial(c + j, k - j));
   }
 
-  // Rows with their maximum taken out, one a lane, so that each costs little more than its exponentials. A row's bits
-  // do not depend on the lane it is in.
-  void shift_rows(const T* x, index_t first, const index_t* y, const index_t* some, index_t count,
-                  bool with_deviation) {
+  // Rows with their maximum taken out, side by side, so that each costs little more than its exponentials. A row's bits
+  // do not depend on the others. Batches as for by_batch.
+  template <int Batches, class Between>
+  void shift_rows(const T* x, index_t first, index_t rows, const index_t* y, const index_t* some, index_t count,
+                  bool with_deviation, Between between) {
     const index_t k = scores_.classes();
-    const simd::lane_transpose<T> transpose{};
-    T own_margin[std::size_t(lanes)], at_label[std::size_t(lanes)], origin[std::size_t(lanes)],
-        shared[std::size_t(lanes)];
-    const bool own_in_origin = scores_.kind == margin_of::column_and_label, by_column = scores_.margin_by_column();
-    for (index_t l = 0; l < lanes; ++l) {
-      const index_t r = some[std::min(l, count - 1)];
-      const T score = x[r * k + y[r]], own = scores_.label_margin(first + r, y[r]);
-      at_label[l] = static_cast<T>(y[r]);
-      origin[l] = own_in_origin ? score + own : score;
-      own_margin[l] = (own_in_origin ? score - origin[l] : score - score) + own;  // NaN where the score is none
-      shared[l] = by_column ? T(0) : scores_.shared_margin(y[r]);
-    }
-    const batch own = simd::load(own_margin), label_column = simd::load(at_label);
-    batch greatest = own;
-    for (index_t j = 0; j < k; j += lanes) {
-      const index_t columns = std::min(lanes, k - j);
-      const auto part = [&](const T* from) {
-        return columns == lanes ? simd::load(from) : simd::load_partial(from, columns);
-      };
-      batch delta[std::size_t(lanes)];
-      simd::unroll<int(lanes)>([&](auto l) {
-        const index_t r = some[std::min<index_t>(l, count - 1)];
-        batch c = shared[l];
-        if (by_column) c = part(scores_.column_margins(first + r, y[r], j, columns, margins_));
-        delta[l] = (part(x + r * k + j) - batch(origin[l])) + c;
+    if (scores_.margin_by_column())
+      take_deltas<true, Batches>(x, first, y, some, count);
+    else
+      take_deltas<false, Batches>(x, first, y, some, count);
+
+    alignas(64) T greatest_of_some[std::size_t(capacity)], sum_of_some[std::size_t(capacity)];
+    const bool all = count == rows;
+    T* const e = all ? exps : input_;  // x is no longer looked at
+    T* const greatest = all ? top : greatest_of_some;
+    T* const sum = all ? others : sum_of_some;
+    fold_short_rows<row_max<T>>(with_margins_, count, k, greatest);
+    for (index_t i = 0; i < count; ++i)
+      by_batch<Batches>(k, [&, shift = batch(greatest[i])](auto load, auto store, index_t j) {
+        store(e + i * k + j, load(with_margins_ + i * k + j) - shift);
       });
-      transpose(delta);
-      simd::unroll<int(lanes)>([&](auto i) {
-        if (j + i >= k) return;
-        const batch d = simd::select(label_column == batch(static_cast<T>(j + i)), own, delta[i]);
-        greatest = simd::max(d, greatest);
-        simd::store(columns_ + (j + i) * lanes, d);
-      });
+    if (with_deviation) {
+      fold_short_rows<row_sum<T>>(e, count, k, sum);
+      for (index_t i = 0; i < count; ++i) deviation[some[i]] = sum[i] / scores_.temperature;
     }
-    const batch least = excluded_, inverse = T(1) / scores_.temperature;
-    batch other_sum = T(0), own_exp = T(0), exponents = T(0);
-    for (index_t j = 0; j < k; j += lanes) {
-      const index_t columns = std::min(lanes, k - j);
-      batch e[std::size_t(lanes)];
-      simd::unroll<int(lanes)>([&](auto i) {
-        e[i] = T(0);
-        if (j + i >= k) return;
-        const batch exponent = (simd::load(columns_ + (j + i) * lanes) - greatest) * inverse;
-        exponents += exponent;
-        e[i] = simd::max(least, simd::exp_nonpositive(exponent));
-      });
-      simd::unroll<int(lanes)>([&](auto i) {
-        const auto is_label = label_column == batch(static_cast<T>(j + i));
-        own_exp = simd::select(is_label, e[i], own_exp);
-        e[i] = simd::select(is_label, T(0), e[i]);
-        other_sum += e[i];
-      });
-      transpose(e);
-      for (index_t l = 0; l < count; ++l)
-        if (columns == lanes)
-          simd::store(exps + some[l] * k + j, e[l]);
-        else
-          simd::store_partial(exps + some[l] * k + j, columns, e[l]);
+    plain_exps<T>(plain_, e, nullptr, count * k, e, between);
+    std::fill_n(e + count * k, lanes, T(0));
+    for (index_t i = 0; i < count; ++i) {
+      T& own = e[i * k + y[some[i]]];
+      label[some[i]] = own;
+      own = 0;
     }
-    for (index_t l = 0; l < count; ++l) {
-      const index_t r = some[l];
-      others[r] = other_sum[l];
-      label[r] = own_exp[l];
-      top[r] = greatest[l];
-      factor[r] = 1;
-      if (with_deviation) deviation[r] = exponents[l];
+    fold_short_rows<row_sum<T>>(e, count, k, sum);
+    for (index_t i = 0; i < count; ++i) factor[some[i]] = 1;
+    if (!all)
+      for (index_t i = 0; i < count; ++i) {
+        const index_t r = some[i];
+        others[r] = sum[i];
+        top[r] = greatest[i];
+        by_batch<Batches>(k, [&](auto load, auto store, index_t j) { store(exps + r * k + j, load(e + i * k + j)); });
+      }
+    for (index_t i = 0; i < count; ++i)
+      if (!(others[some[i]] + label[some[i]] <= greatest_plain_sum<T>)) lose_row(some[i]);
+  }
+
+  // f(load, store, j) for batches that cover [0, k), the last two of which may overlap; nothing beyond is touched.
+  // Batches is how many a row takes, 0 for any number.
+  template <int Batches, class F>
+  WEAKLY_INLINE static void by_batch(index_t k, F f) {
+    if constexpr (Batches == 1) {
+      f([k](const T* p) { return simd::load_partial(p, k); }, [k](T* p, batch b) { simd::store_partial(p, k, b); },
+        index_t(0));
+    } else {
+      const auto load = [](const T* p) { return simd::load(p); };
+      const auto store = [](T* p, batch b) { simd::store(p, b); };
+      index_t j = 0;
+      if constexpr (Batches == 2)
+        f(load, store, j);
+      else
+        for (; j + lanes < k; j += lanes) f(load, store, j);
+      f(load, store, k - lanes);
     }
+  }
+
+  template <bool ByColumn, int Batches>
+  WEAKLY_INLINE void take_deltas(const T* x, index_t first, const index_t* y, const index_t* some, index_t count) {
+    const index_t k = scores_.classes();
+    const bool own_in_origin = scores_.kind == margin_of::column_and_label;
+    for (index_t i = 0; i < count; ++i) {
+      const index_t r = some[i];
+      const T* const row = x + r * k;
+      T* const delta = with_margins_ + i * k;
+      const T score = row[y[r]], own = ByColumn ? scores_.label_margin(first + r, y[r]) : T(0);
+      const T origin = own_in_origin ? score + own : score;
+      const T* const c = ByColumn ? scores_.column_margins(first + r, y[r], 0, k, margins_) : nullptr;
+      const batch shared = ByColumn ? T(0) : scores_.shared_margin(y[r]);
+      by_batch<Batches>(k, [&](auto load, auto store, index_t j) {
+        store(delta + j, (load(row + j) - batch(origin)) + (ByColumn ? load(c + j) : shared));
+      });
+      delta[y[r]] = (own_in_origin ? score - origin : score - score) + own;  // NaN where the score is none
+    }
+  }
+
+  // No exponential exceeds one, but those of NaN.
+  void lose_row(index_t r) {
+    others[r] = label[r] = std::numeric_limits<T>::quiet_NaN();
+    std::fill_n(exps + r * scores_.classes(), scores_.classes(), others[r]);
   }
 
   bool all_plain(index_t rows) {
@@ -496,7 +529,6 @@ class softmax_tile {
   T excluded_;
   alignas(64) T input_[std::size_t(elements + simd::batch<T>::size)];
   alignas(64) T with_margins_[std::size_t(elements + simd::batch<T>::size)];
-  alignas(64) T columns_[std::size_t(longest_row * simd::batch<T>::size)];
   T margins_[std::size_t(longest_row)];
 };
 

@@ -7,7 +7,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <utility>
 
 namespace weakly::inline v0::simd {
 
@@ -25,42 +24,58 @@ class lane_transpose {
     if constexpr (size > 8) exchange<8>(x);
   }
 
+  /// Lane i is the greatest lane of x[i]; none may be NaN. x is overwritten.
+  WEAKLY_INLINE batch<T> max_of_each(batch<T> (&x)[std::size_t(size)]) const {
+    fold_max<1>(x);
+    return x[0];
+  }
+
  private:
+  // Which lanes change places when those do whose numbers differ by Step, and which of them are the lower ones.
   template <int Step>
   struct lanes_apart {
-    std::int32_t source[std::size_t(size)] = {};
-    T lower[std::size_t(size)] = {};
-    constexpr lanes_apart() {
-      for (int i = 0; i < size; ++i) {
-        source[i] = i ^ Step;
-        lower[i] = (i & Step) == 0 ? T(1) : T(0);
+    struct table {
+      std::int32_t source[std::size_t(size)] = {};
+      T lower[std::size_t(size)] = {};
+      constexpr table() {
+        for (int i = 0; i < size; ++i) {
+          source[i] = i ^ Step;
+          lower[i] = (i & Step) == 0 ? T(1) : T(0);
+        }
       }
-    }
+    };
+    static constexpr table lanes{};
+    const lane_order<T> other{lanes.source};
+    const mask<T> lower = load(static_cast<const T*>(lanes.lower)) != batch<T>(T(0));
   };
 
-  template <int Step, int... Pair>
-  WEAKLY_INLINE static void exchange_pairs(batch<T> (&x)[std::size_t(size)], mask<T> lower, const lane_order<T>& other,
-                                           std::integer_sequence<int, Pair...>) {
-    (exchange_pair(x[first_of<Step>(Pair)], x[first_of<Step>(Pair) + Step], lower, other), ...);
-  }
-  WEAKLY_INLINE static void exchange_pair(batch<T>& a, batch<T>& b, mask<T> lower, const lane_order<T>& other) {
-    const batch<T> upper = select(lower, permute(a, other), b);
-    a = select(lower, a, permute(b, other));
-    b = upper;
-  }
-  // The pair-th number whose bit Step is not set.
   template <int Step>
-  static constexpr int first_of(int pair) {
-    return pair / Step * 2 * Step + pair % Step;
+  WEAKLY_INLINE static void exchange_pair(batch<T>& a, batch<T>& b, const lanes_apart<Step>& apart) {
+    const batch<T> upper = select(apart.lower, permute(a, apart.other), b);
+    a = select(apart.lower, a, permute(b, apart.other));
+    b = upper;
   }
 
   // Lanes that differ in one bit of their number change places with the batches that differ in it.
   template <int Step>
   WEAKLY_INLINE static void exchange(batch<T> (&x)[std::size_t(size)]) {
-    static constexpr lanes_apart<Step> apart{};
-    const lane_order<T> other(apart.source);
-    const mask<T> lower = load(static_cast<const T*>(apart.lower)) != batch<T>(T(0));
-    exchange_pairs<Step>(x, lower, other, std::make_integer_sequence<int, size / 2>{});
+    const lanes_apart<Step> apart;
+    unroll<size / 2>([&](auto pair) {
+      constexpr int first = pair / Step * 2 * Step + pair % Step;
+      exchange_pair(x[first], x[first + Step], apart);
+    });
+  }
+
+  // Each step leaves half as many batches, which hold the lanes of twice as many rows.
+  template <int Step>
+  WEAKLY_INLINE static void fold_max(batch<T> (&x)[std::size_t(size)]) {
+    const lanes_apart<Step> apart;
+    unroll<size / Step / 2>([&](auto pair) {
+      constexpr int first = pair * 2 * Step;
+      exchange_pair(x[first], x[first + Step], apart);
+      x[first] = max(x[first], x[first + Step]);
+    });
+    if constexpr (2 * Step < size) fold_max<2 * Step>(x);
   }
 };
 

@@ -316,8 +316,8 @@ class observed_rows {
       std::fill_n(u + count, lanes, T(0));
       std::fill_n(v + count, lanes, T(0));
       if (!single) {
-        sum_short_rows(u, rows, k, of.in);
-        if (outside) sum_short_rows(v, rows, k, of.out);
+        fold_short_rows<row_sum<T>>(u, rows, k, of.in);
+        if (outside) fold_short_rows<row_sum<T>>(v, rows, k, of.out);
       }
       const bool all_plain = of.fill(rows, outside) && !overflow;
       T *const to_q = posteriors.room(), *const to_g = gradients.room();

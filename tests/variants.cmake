@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: MIT
+# The preset gcc runs every test. A preset that changes one thing (WEAKLY_TESTS_VARIANT) compiles those that can notice it.
+
+# Formulas and small solvers that own no loop over memory: the row drivers, estimators and tables they run on have tests
+# of their own, which every variant keeps.
+set(weakly_tests_of_formulas
+    em/backward_correction em/candidate_argmax em/class_balance em/class_counts em/class_counts_one_vs_rest
+    em/class_top_rows em/complement_loss em/distribution_alignment em/em_consistency em/leveraged_weighted
+    em/mean_scores em/multiple_instance em/pair_posterior em/pair_similarity em/positive_confidence em/proden
+    em/prototypes em/sharpen em/sinkhorn em/two_softmax_transition loss/active_passive
+    loss/asymmetric_generalized_cross_entropy loss/asymmetric_unhinged loss/brier loss/censoring_weights
+    loss/class_balanced_weights loss/crammer_singer loss/focal loss/generalized_cross_entropy loss/jensen_shannon
+    loss/ldam loss/ldam_multilabel loss/loss_margins loss/logit_adjustment loss/mean_absolute_error
+    loss/mixup_consistency loss/nested_dropout loss/normalized_cross_entropy loss/normalized_logits loss/reduction
+    loss/reverse_cross_entropy loss/robust_log_loss loss/similarity_weights loss/small_loss_selection
+    loss/symmetric_cross_entropy loss/top_k_svm loss/truncated_generalized_cross_entropy loss/uncertainty_weighted
+    loss/weston_watkins loss/winner_take_all noise/calibrate_joint noise/dataset_health noise/latent_algebra
+    noise/multilabel_confident_joint noise/multilabel_issues noise/multilabel_quality noise/noise_generation
+    noise/noise_matrices noise/noisy_labels noise/prune_counts noise/rank_issues noise/bounded_selection
+    noise/radix_sort noise/sparse_confident_joint)
+# Comparisons with stored results of other implementations, and of definitions with each other.
+set(weakly_tests_of_results
+    loss/torch_losses noise/cleanlab_case noise/cleanlab_golden noise/cleanlab_multilabel_golden
+    noise/cleanlab_reference noise/label_issues_definition examples/label_audit_digits examples/label_audit_reports)
+# Losses with loops and state of their own: the memory sanitizers run these too.
+set(weakly_tests_of_batches
+    loss/aldr_kl_step loss/conditional_transport loss/early_learning loss/ldr_topk
+    loss/multilabel_cluster_discrimination loss/multilabel_positive_unlabeled loss/positive_unlabeled
+    loss/robust_contrastive loss/robust_contrastive_step)
+# Each allocation is counted in one program a folder; these are the second ones.
+set(weakly_tests_of_allocations em/partial_label_allocations loss/softmax_loss_allocations)
+# The speed of vectors is what differs, their results are the same row for row.
+set(weakly_tests_of_rows
+    loss/aldr_kl loss/ldr_kl loss/soft_cross_entropy noise/cleanlab_thresholds noise/confident_guess
+    noise/label_quality)
+# Sweeps over numbers in registers, and accumulators that the tests of their estimators already fill and merge.
+set(weakly_tests_of_sweeps core/simd_exp_log noise/streaming noise/streaming_openmp)
+# Layouts and executors that come from other libraries.
+set(weakly_tests_of_libraries adapt/mdspan adapt/xtensor exec/openmp exec/tbb noise/streaming_openmp)
+
+set(weakly_tests_skipped_by_clang ${weakly_tests_of_formulas} ${weakly_tests_of_results} ${weakly_tests_of_batches}
+                                  ${weakly_tests_of_allocations})
+set(weakly_tests_skipped_by_memory ${weakly_tests_of_formulas} ${weakly_tests_of_results} ${weakly_tests_of_allocations}
+                                   ${weakly_tests_of_sweeps})
+set(weakly_tests_skipped_by_exceptions ${weakly_tests_skipped_by_clang} ${weakly_tests_of_rows} noise/streaming)
+set(weakly_tests_skipped_by_scalar ${weakly_tests_skipped_by_clang} ${weakly_tests_of_rows} ${weakly_tests_of_libraries})
+# Whatever runs on several threads, and what all of that has in common.
+set(weakly_tests_kept_by_threads "weakly/exec/|counted_or_fail|allocations[.]cpp|takes a formula of one's own")
+set(weakly_tests_skipped_by_threads ${weakly_tests_skipped_by_clang})
+
+# weakly_select_tests(<out> <source>...)
+#
+# Sets <out> to the sources that this build's variant keeps.
+function(weakly_select_tests out)
+  set(selected ${ARGN})
+  if(WEAKLY_TESTS_VARIANT)
+    if(NOT DEFINED weakly_tests_skipped_by_${WEAKLY_TESTS_VARIANT})
+      message(FATAL_ERROR "WEAKLY_TESTS_VARIANT is ${WEAKLY_TESTS_VARIANT}; tests/variants.cmake knows no such variant")
+    endif()
+    foreach(name IN LISTS weakly_tests_skipped_by_${WEAKLY_TESTS_VARIANT})
+      set(source ${PROJECT_SOURCE_DIR}/tests/${name}.cpp)
+      if(NOT EXISTS ${source})
+        message(FATAL_ERROR "tests/variants.cmake names tests/${name}.cpp, which does not exist")
+      endif()
+      list(REMOVE_ITEM selected ${source})
+    endforeach()
+  endif()
+  set(kept_text "${weakly_tests_kept_by_${WEAKLY_TESTS_VARIANT}}")
+  if(kept_text)
+    set(all ${selected})
+    set(selected)
+    foreach(source IN LISTS all)
+      file(READ ${source} text)
+      if(text MATCHES "${kept_text}")
+        list(APPEND selected ${source})
+      endif()
+    endforeach()
+  endif()
+  set(${out} ${selected} PARENT_SCOPE)
+endfunction()
