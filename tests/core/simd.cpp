@@ -309,6 +309,30 @@ TEST_CASE_TEMPLATE("every half and bfloat16 loads as the float it stands for", S
   CHECK(wrong == 0);
 }
 
+TEST_CASE_TEMPLATE("floats are stored as half and bfloat16 the way their constructors round", S, weakly::half,
+                   weakly::bfloat16) {
+  constexpr std::uint32_t size = std::uint32_t(simd::batch<float>::size);
+  index_t wrong = 0;
+  // Every upper half of a float, with lower halves around the ties of both types and what rounds up into the next.
+  for (const std::uint32_t low :
+       {0x0000u, 0x0001u, 0x0fffu, 0x1000u, 0x1001u, 0x7fffu, 0x8000u, 0x8001u, 0xefffu, 0xf000u, 0xffffu})
+    for (std::uint32_t first = 0; first < 65536; first += size) {
+      lanes<float> x;
+      for (std::uint32_t i = 0; i < size; ++i) x[i] = std::bit_cast<float>((first + i) << 16 | low);
+      std::array<S, lanes<float>().size() + 1> whole, part;
+      whole.fill(S(7.0f));
+      part.fill(S(7.0f));
+      simd::store(whole.data(), simd::load(x.data()));
+      simd::store_partial(part.data(), index_t(size) - 1, simd::load(x.data()));
+      for (std::uint32_t i = 0; i < size; ++i) {
+        wrong += whole[i].bits != S(x[i]).bits;
+        wrong += part[i].bits != S(i + 1 < size ? x[i] : 7.0f).bits;
+      }
+      wrong += whole[size].bits != S(7.0f).bits;
+    }
+  CHECK(wrong == 0);
+}
+
 TEST_CASE_TEMPLATE("reduce_add adds halves to halves", T, float, double) {
   const std::vector<T> x = numbers<T>(64 * simd::batch<T>::size);
   for (index_t i = 0; i < index_t(x.size()); i += simd::batch<T>::size) {
@@ -429,7 +453,8 @@ TEST_CASE_TEMPLATE("permute takes lane i from where the order says", T, float, d
   }
 }
 
-TEST_CASE_TEMPLATE("lane_transpose turns rows into columns and back, and finds the greatest of each", T, float, double) {
+TEST_CASE_TEMPLATE("lane_transpose turns rows into columns and back, and finds the greatest of each", T, float,
+                   double) {
   using batch = simd::batch<T>;
   const std::vector<T> x = numbers<T>(batch::size * batch::size);
   batch rows[sizeof(batch) / sizeof(T)];

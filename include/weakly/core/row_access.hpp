@@ -22,6 +22,20 @@ WEAKLY_INLINE To convert_real(From x) {
     return static_cast<To>(static_cast<arithmetic_t<From>>(x));
 }
 
+/// Whether batches convert between T and what is stored.
+template <class T, class Storage>
+inline constexpr bool is_half_of = std::is_same_v<T, float> &&
+                                   (std::is_same_v<Storage, half> || std::is_same_v<Storage, bfloat16>);
+
+/// to[j] = from[j] for j < count, one of them float and the other half or bfloat16.
+template <class From, class To>
+void copy_batches(const From* from, index_t count, To* to) {
+  constexpr index_t size = simd::batch<float>::size;
+  index_t j = 0;
+  for (; j + size <= count; j += size) simd::store(to + j, simd::load(from + j));
+  if (j < count) simd::store_partial(to + j, count - j, simd::load_partial(from + j, count - j));
+}
+
 /// The rows of a matrix to read as T.
 template <class T>
 class row_source {
@@ -68,21 +82,17 @@ class row_source {
 
  private:
   template <class S>
-  static void copy_half(const S* from, index_t count, float* to) {
-    constexpr index_t size = simd::batch<float>::size;
-    index_t j = 0;
-    for (; j + size <= count; j += size) simd::store(to + j, simd::load(from + j));
-    if (j < count) simd::store_partial(to + j, count - j, simd::load_partial(from + j, count - j));
-  }
-
-  template <class S>
   static void copy_in(const row_source& from, index_t first, index_t rows, index_t column, index_t columns, T* to) {
     const S* const data = static_cast<const S*>(from.data_);
+    if (from.column_stride_ == 1 && from.row_stride_ == columns) {
+      columns *= rows;
+      rows = 1;
+    }
     for (index_t i = 0; i < rows; ++i) {
       const S* const row = data + (first + i) * from.row_stride_ + column * from.column_stride_;
-      if constexpr (std::is_same_v<T, float> && (std::is_same_v<S, half> || std::is_same_v<S, bfloat16>)) {
+      if constexpr (is_half_of<T, S>) {
         if (from.column_stride_ == 1) {
-          copy_half(row, columns, to);
+          copy_batches(row, columns, to);
           to += columns;
           continue;
         }
@@ -146,8 +156,19 @@ class row_sink {
   static void copy_out(const row_sink& to, index_t first, index_t rows, index_t column, index_t columns,
                        const T* from) {
     S* const data = static_cast<S*>(to.data_);
+    if (to.column_stride_ == 1 && to.row_stride_ == columns) {
+      columns *= rows;
+      rows = 1;
+    }
     for (index_t i = 0; i < rows; ++i) {
       S* const row = data + (first + i) * to.row_stride_ + column * to.column_stride_;
+      if constexpr (is_half_of<T, S>) {
+        if (to.column_stride_ == 1) {
+          copy_batches(from, columns, row);
+          from += columns;
+          continue;
+        }
+      }
       for (index_t j = 0; j < columns; ++j) row[j * to.column_stride_] = store_as<S>(*from++);
     }
   }

@@ -88,6 +88,11 @@ WEAKLY_INLINE lanes_of<float> load_storage(const bfloat16* p) {
   return each_lane<float>([=](int i) { return float(p[i]); });
 }
 
+template <class Storage>
+WEAKLY_INLINE void store_storage(Storage* p, const lanes_of<float>& v) {
+  for (int i = 0; i < lane_count<float>; ++i) p[i] = Storage(v.lane[i]);
+}
+
 template <class T>
 WEAKLY_INLINE array_lanes<T> operator+(const array_lanes<T>& a, const array_lanes<T>& b) {
   return each_lane<T>([&](int i) { return a.lane[i] + b.lane[i]; });

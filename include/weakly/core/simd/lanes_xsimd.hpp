@@ -339,6 +339,58 @@ WEAKLY_INLINE lanes_of<float> load_storage(const bfloat16* p) {
 #endif
 }
 
+#if defined(__AVX2__)
+// The upper half of each word, rounded to nearest, ties to even.
+WEAKLY_INLINE __m128i rounded_to_bfloat16(__m256 x) {
+  const __m256i bits = _mm256_castps_si256(x), upper = _mm256_srli_epi32(bits, 16);
+  const __m256i half_unit = _mm256_add_epi32(_mm256_and_si256(upper, _mm256_set1_epi32(1)), _mm256_set1_epi32(0x7fff));
+  const __m256i rounded = _mm256_srli_epi32(_mm256_add_epi32(bits, half_unit), 16);
+  const __m256i quiet = _mm256_or_si256(upper, _mm256_set1_epi32(0x40));
+  const __m256i is_nan = _mm256_castps_si256(_mm256_cmp_ps(x, x, _CMP_UNORD_Q));
+  const __m256i words = _mm256_blendv_epi8(rounded, quiet, is_nan);
+  return _mm_packus_epi32(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1));
+}
+#endif
+
+#if defined(__AVX__)
+// `rounded` takes eight lanes.
+template <class Storage, class Rounded>
+WEAKLY_INLINE void store_rounded(Storage* p, const lanes_of<float>& v, Rounded rounded) {
+#if defined(__AVX512F__)
+  const __m512d pairs = std::bit_cast<__m512d>(v);
+  const __m256d lower = _mm512_maskz_extractf64x4_pd(0xf, pairs, 0);
+  const __m256d upper = _mm512_maskz_extractf64x4_pd(0xf, pairs, 1);
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(p), rounded(_mm256_castpd_ps(lower)));
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(p + 8), rounded(_mm256_castpd_ps(upper)));
+#else
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(p), rounded(v));
+#endif
+}
+#endif
+
+template <class Storage>
+WEAKLY_INLINE void store_each(Storage* p, const lanes_of<float>& v) {
+  float lane[lane_count<float>];
+  store(lane, v);
+  for (int i = 0; i < lane_count<float>; ++i) p[i] = Storage(lane[i]);
+}
+
+WEAKLY_INLINE void store_storage(half* p, const lanes_of<float>& v) {
+#if defined(__AVX__) && defined(__F16C__)
+  store_rounded(p, v, [](__m256 x) { return _mm256_cvtps_ph(x, _MM_FROUND_TO_NEAREST_INT); });
+#else
+  store_each(p, v);
+#endif
+}
+
+WEAKLY_INLINE void store_storage(bfloat16* p, const lanes_of<float>& v) {
+#if defined(__AVX2__)
+  store_rounded(p, v, [](__m256 x) { return rounded_to_bfloat16(x); });
+#else
+  store_each(p, v);
+#endif
+}
+
 #if defined(__AVX512F__)
 template <class T>
 using order_of = __m512i;

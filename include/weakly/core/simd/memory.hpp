@@ -43,10 +43,18 @@ WEAKLY_INLINE void store(T* p, batch<T> b) {
   backend::store(p, b.value);
 }
 
+/// As above into storage types, rounded as their constructors round.
+WEAKLY_INLINE void store(half* p, batch<float> b) { backend::store_storage(p, b.value); }
+WEAKLY_INLINE void store(bfloat16* p, batch<float> b) { backend::store_storage(p, b.value); }
+
 /// p[i] = lane i for i < count; 0 <= count <= size. Writes nothing beyond.
-template <class T>
-WEAKLY_INLINE void store_partial(T* p, index_t count, batch<T> b) {
-  backend::store_first(p, int(count), b.value);
+template <class Storage>
+requires is_real_v<Storage> WEAKLY_INLINE void store_partial(Storage* p, index_t count,
+                                                             batch<arithmetic_t<Storage>> b) {
+  if constexpr (std::is_same_v<Storage, arithmetic_t<Storage>>)
+    backend::store_first(p, int(count), b.value);
+  else
+    for (index_t i = 0; i < count; ++i) p[i] = Storage(b[i]);
 }
 
 /// Elements of type T in one cache line of 64 bytes.
