@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <weakly/core/detail/logistic.hpp>
 #include <weakly/core/error.hpp>
 #include <weakly/core/executor.hpp>
 #include <weakly/core/row_access.hpp>
@@ -8,7 +9,6 @@
 #include <weakly/core/view.hpp>
 #include <weakly/loss/detail/count_vector.hpp>
 #include <weakly/loss/detail/formula_loss.hpp>
-#include <weakly/loss/detail/logistic.hpp>
 #include <weakly/loss/row_loss.hpp>
 
 #include <algorithm>

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <weakly/core/detail/logistic.hpp>
 #include <weakly/core/error.hpp>
 #include <weakly/core/executor.hpp>
 #include <weakly/core/row_access.hpp>
 #include <weakly/core/simd.hpp>
 #include <weakly/core/view.hpp>
 #include <weakly/loss/detail/column_tiles.hpp>
-#include <weakly/loss/detail/logistic.hpp>
 #include <weakly/loss/row_loss.hpp>
 
 #include <algorithm>

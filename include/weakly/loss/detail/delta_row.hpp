@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <weakly/core/detail/map_batches.hpp>
 #include <weakly/core/row_access.hpp>
 #include <weakly/core/simd.hpp>
 #include <weakly/core/softmax_rows.hpp>
-#include <weakly/loss/detail/map_batches.hpp>
 
 #include <algorithm>
 #include <cstddef>

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <weakly/core/config.hpp>
+#include <weakly/core/detail/map_batches.hpp>
 #include <weakly/core/error.hpp>
 #include <weakly/core/executor.hpp>
 #include <weakly/core/row_access.hpp>
@@ -9,7 +10,6 @@
 #include <weakly/core/softmax_rows.hpp>
 #include <weakly/core/view.hpp>
 #include <weakly/loss/detail/formula_loss.hpp>
-#include <weakly/loss/detail/map_batches.hpp>
 #include <weakly/loss/loss_labels.hpp>
 #include <weakly/loss/row_loss.hpp>
 

@@ -30,6 +30,12 @@ WEAKLY_INLINE sigmoid_parts<T> sigmoids_of(simd::batch<T> x) {
   return sigmoids_of(x, simd::exp_nonpositive(-simd::abs(x)));
 }
 
+/// log(1 + exp(x)), from exp(-|x|) too.
+template <class T>
+WEAKLY_INLINE simd::batch<T> softplus_of(simd::batch<T> x, simd::batch<T> exp_of_minus_magnitude) {
+  return simd::max(x, T(0)) + simd::log1p(exp_of_minus_magnitude);
+}
+
 template <class T>
 WEAKLY_INLINE logistic_parts<T> logistic_of(simd::batch<T> x) {
   const simd::batch<T> e = simd::exp_nonpositive(-simd::abs(x)), rest = simd::log1p(e);
