@@ -2,6 +2,7 @@
 #pragma once
 
 #include <weakly/core/config.hpp>
+#include <weakly/core/detail/map_batches.hpp>
 #include <weakly/core/error.hpp>
 #include <weakly/core/executor.hpp>
 #include <weakly/core/labels.hpp>
@@ -9,6 +10,7 @@
 #include <weakly/core/row_access.hpp>
 #include <weakly/core/simd.hpp>
 #include <weakly/core/view.hpp>
+#include <weakly/em/detail/exponent_row.hpp>
 #include <weakly/em/observations.hpp>
 
 #include <algorithm>
@@ -76,51 +78,59 @@ inline void fill_wide_row(const row_sink<double>& to, index_t row, index_t k, do
 
 /// e[j] = exp(x[j] - top)
 inline void exps_below(const double* x, index_t count, double top, double* e) {
-  using batch = simd::batch<double>;
-  index_t j = 0;
-  for (; j + batch::size <= count; j += batch::size) simd::store(e + j, simd::exp(simd::load(x + j) - batch(top)));
-  if (j < count) simd::store_partial(e + j, count - j, simd::exp(simd::load_partial(x + j, count - j) - batch(top)));
+  map_batches(x, count, e, [top](simd::batch<double> v) { return simd::exp(v - simd::batch<double>(top)); });
 }
 
-/// A row of exponents: the greatest, where it is, and the sum of exp(x(j) - top) over all others.
-struct exponent_row {
-  double top = -std::numeric_limits<double>::infinity();
-  index_t at = -1;
-  double others = 0;
-  bool bad = false;  // a NaN or +inf
-
-  bool empty() const { return at < 0; }  // nothing but -inf
-  bool defined() const { return !bad && !empty(); }
-  double total() const { return 1 + others; }
-  double log_total() const { return std::log1p(others); }
-};
-
-/// Of k exponents, of which read(column, count, buffer) gives those from `column` on.
+/// k exponents, of which read(column, count, buffer) gives those from `column` on, block by block. The last block stays
+/// here, so that a row of one block is read once and raised once.
 template <class Read>
-exponent_row summarise(index_t k, Read read) {
-  exponent_row r;
-  double buffer[std::size_t(wide_block)], e[std::size_t(wide_block)];
-  for (index_t j = 0; j < k; j += wide_block) {
-    const index_t count = std::min(wide_block, k - j);
-    const double* const x = read(j, count, buffer);
-    for (index_t i = 0; i < count; ++i) {
-      r.bad |= !(x[i] < std::numeric_limits<double>::infinity());
-      if (x[i] > r.top) {
-        r.top = x[i];
-        r.at = j + i;
-      }
+class exponents {
+ public:
+  exponents(index_t k, Read read) : read_(read) {
+    for (index_t j = 0; j < k; j += wide_block) {
+      const index_t count = std::min(wide_block, k - j);
+      sum_.look_at(j, values(j, count), count);
+    }
+    if (!sum_.defined()) return;
+    for (index_t j = 0; j < k; j += wide_block) {
+      const index_t count = std::min(wide_block, k - j);
+      exps(j, count);
+      const bool here = sum_.at >= j && sum_.at < j + count;
+      if (here) exp_[sum_.at - j] = 0;
+      sum_.others += simd::sum(static_cast<const double*>(exp_), count);
+      if (here) exp_[sum_.at - j] = 1;
     }
   }
-  if (!r.defined()) return r;
-  for (index_t j = 0; j < k; j += wide_block) {
-    const index_t count = std::min(wide_block, k - j);
-    exps_below(read(j, count, buffer), count, r.top, e);
-    if (r.at >= j && r.at < j + count) e[r.at - j] = 0;
-    r.others += simd::sum(static_cast<const double*>(e), count);
-  }
-  return r;
-}
+  exponents(const exponents&) = delete;
+  exponents& operator=(const exponents&) = delete;
 
+  const exponent_row& row() const { return sum_; }
+
+  /// Exponents of the block from `column` on.
+  const double* values(index_t column, index_t count) {
+    if (column != value_column_) value_ = read_(column, count, buffer_);
+    value_column_ = column;
+    return value_;
+  }
+  /// exp(x(j) - top) of them, for a row that is defined.
+  const double* exps(index_t column, index_t count) {
+    if (column != exp_column_) exps_below(values(column, count), count, sum_.top, exp_);
+    exp_column_ = column;
+    return exp_;
+  }
+
+ private:
+  Read read_;
+  exponent_row sum_;
+  index_t value_column_ = -1, exp_column_ = -1;
+  const double* value_ = nullptr;
+  double buffer_[std::size_t(wide_block)], exp_[std::size_t(wide_block)];
+};
+
+template <class Read>
+exponent_row summarise(index_t k, Read read) {
+  return exponents<Read>(k, read).row();
+}
 inline exponent_row summarise(const wide_rows& rows, index_t i) {
   return summarise(rows.k, [&](index_t j, index_t count, double* buffer) { return rows.x.part(i, j, count, buffer); });
 }
@@ -136,8 +146,13 @@ class observed_exponents {
       const index_t count = std::min(wide_block, rows.k - j);
       well_formed_ &= observed.weights(row, j, count, weight, scale);
       const double* const x = rows.x.part(row, j, count, score);
-      for (index_t c = 0; c < count; ++c)
-        if (weight[c] > 0 && x[c] > origin_) origin_ = x[c];
+      constexpr double nothing = -std::numeric_limits<double>::infinity();
+      simd::batch<double> greatest = nothing;
+      for_batches<double>(count, [&](auto at) {
+        const auto possible = at.load(weight) > simd::batch<double>(0.0);
+        greatest = simd::max(simd::select(possible, at.load(x), nothing), greatest);
+      });
+      origin_ = std::max(origin_, simd::reduce_max(greatest));
     }
     if (!(std::abs(origin_) < std::numeric_limits<double>::infinity())) origin_ = 0;
   }
@@ -145,10 +160,17 @@ class observed_exponents {
   bool well_formed() const { return well_formed_; }
 
   const double* operator()(index_t column, index_t count, double* to) const {
+    using batch = simd::batch<double>;
     double score[std::size_t(wide_block)], scale = 0;
     observed_.weights(row_, column, count, to, scale);
     const double* const x = rows_.x.part(row_, column, count, score);
-    for (index_t c = 0; c < count; ++c) to[c] = (x[c] - origin_) + (to[c] == 1 ? 0 : std::log(to[c]));
+    map_batches(x, static_cast<const double*>(to), count, to, [this](batch v, batch weight) {
+      const auto zero = weight == batch(0.0), one = weight == batch(1.0);
+      const batch log_weight = simd::all(zero | one)
+                                   ? simd::select(one, batch(0.0), -std::numeric_limits<double>::infinity())
+                                   : simd::log(weight);
+      return (v - batch(origin_)) + log_weight;
+    });
     return to;
   }
 
