@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <weakly/core/detail/map_batches.hpp>
 #include <weakly/core/error.hpp>
 #include <weakly/core/executor.hpp>
 #include <weakly/core/output.hpp>
 #include <weakly/core/row_access.hpp>
+#include <weakly/core/simd.hpp>
 #include <weakly/core/view.hpp>
 #include <weakly/em/detail/impossible_row.hpp>
 #include <weakly/em/detail/wide_rows.hpp>
@@ -50,10 +52,12 @@ void em_consistency(Exec&& ex, const Weak& weak, const Strong& strong, const obs
   const auto grad_to = detail::wide_sink(name, "grad", grad, n, k);
   detail::shared_status malformed, impossible;
   for_row_chunks(ex, n, k, [&](index_t first, index_t last) {
-    double of_weak[std::size_t(detail::wide_block)], of_strong[std::size_t(detail::wide_block)];
+    using batch = simd::batch<double>;
+    double part[std::size_t(detail::wide_block)];
     for (index_t i = first; i < last; ++i) {
       const detail::observed_exponents weak_row(w, observed, i), strong_row(s, observed, i);
-      const auto q = detail::summarise(k, weak_row), r = detail::summarise(k, strong_row);
+      detail::exponents<const detail::observed_exponents&> of_weak(k, weak_row), of_strong(k, strong_row);
+      const detail::exponent_row q = of_weak.row(), r = of_strong.row();
       if (!weak_row.well_formed()) malformed.merge({i, 1});
       if (!q.defined() || !r.defined()) {
         const bool undefined = q.bad || r.bad;
@@ -63,24 +67,23 @@ void em_consistency(Exec&& ex, const Weak& weak, const Strong& strong, const obs
         detail::fill_wide_row(grad_to, i, k, std::numeric_limits<double>::quiet_NaN());
         continue;
       }
+      const double per_weak = 1 / q.total(), per_strong = 1 / r.total();
       double distance = 0;
       for (index_t j = 0; j < k; j += detail::wide_block) {
         const index_t count = std::min(detail::wide_block, k - j);
-        const double* const b = strong_row(j, count, of_strong);
-        detail::exps_below(weak_row(j, count, of_weak), count, q.top, of_weak);
-        for (index_t c = 0; c < count; ++c) {
-          const double posterior = of_weak[c] / q.total();
-          if (posterior > 0 && j + c != r.at) distance += posterior * (r.top - b[c]);
-        }
+        detail::map_batches(of_weak.exps(j, count), of_strong.values(j, count), count, part, [&](batch e, batch b) {
+          const batch posterior = e * per_weak;
+          return simd::select(posterior > batch(0.0), posterior * (r.top - b), 0.0);
+        });
+        distance += simd::sum(static_cast<const double*>(part), count);
       }
       detail::put_value(loss_to, i, r.log_total() + distance);
       if (grad_to.empty()) continue;
       for (index_t j = 0; j < k; j += detail::wide_block) {
         const index_t count = std::min(detail::wide_block, k - j);
-        detail::exps_below(weak_row(j, count, of_weak), count, q.top, of_weak);
-        detail::exps_below(strong_row(j, count, of_strong), count, r.top, of_strong);
-        for (index_t c = 0; c < count; ++c) of_strong[c] = of_strong[c] / r.total() - of_weak[c] / q.total();
-        grad_to.put_part(i, j, count, of_strong);
+        detail::map_batches(of_strong.exps(j, count), of_weak.exps(j, count), count, part,
+                            [&](batch strong_e, batch weak_e) { return strong_e * per_strong - weak_e * per_weak; });
+        grad_to.put_part(i, j, count, part);
       }
     }
   });
