@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <weakly/core/detail/map_batches.hpp>
 #include <weakly/core/error.hpp>
 #include <weakly/core/executor.hpp>
 #include <weakly/core/output.hpp>
 #include <weakly/core/row_access.hpp>
+#include <weakly/core/simd.hpp>
 #include <weakly/core/view.hpp>
 #include <weakly/em/detail/wide_rows.hpp>
 
@@ -29,12 +31,18 @@ void map_posteriors(const char* name, Exec& ex, const Posterior& posterior, Out&
 
 /// NaN where a row has one, else its greatest entry.
 inline double greatest_of(const row_blocks<double>& row) {
-  double top = -std::numeric_limits<double>::infinity();
+  using batch = simd::batch<double>;
+  constexpr double nothing = -std::numeric_limits<double>::infinity();
+  batch top = nothing;
+  auto numbers = simd::first_lanes<double>(batch::size);
   row.read([&](index_t, const double* x, index_t count) {
-    for (index_t c = 0; c < count; ++c)
-      if (!(x[c] <= top) && !std::isnan(top)) top = x[c];
+    for_batches<double>(count, [&](auto at) {
+      const batch v = at.load(x, nothing);
+      top = simd::max(v, top);
+      numbers = numbers & (v == v);
+    });
   });
-  return top;
+  return simd::all(numbers) ? simd::reduce_max(top) : std::numeric_limits<double>::quiet_NaN();
 }
 
 }  // namespace detail
@@ -45,7 +53,8 @@ inline double greatest_of(const row_blocks<double>& row) {
 /// temperature            positive: below 1 sharper, above 1 flatter
 /// out          [..., k]  may be the storage of `posterior`
 ///
-/// Relative to the greatest of a row, so that nothing under- or overflows; zeros stay. A row with a NaN, or of zeros,
+/// Relative to the greatest of a row, so that nothing under- or overflows; zeros stay. Powers are exp(log(q / greatest)
+/// / temperature), whose relative error is about a rounding times 1 + |that exponent|. A row with a NaN, or of zeros,
 /// is NaN. Throws shape_error, option_error. O(n k), in double; allocates nothing. Same bits for every executor and
 /// layout.
 template <executor Exec, score_tensor Posterior, real_output Out>
@@ -53,14 +62,22 @@ void sharpen(Exec&& ex, const Posterior& posterior, double temperature, Out&& ou
   if (!(temperature > 0 && std::isfinite(temperature)))
     detail::fail<option_error>("sharpen: temperature is ", temperature, "; it must be positive and finite");
   detail::map_posteriors("sharpen", ex, posterior, out, [=](const detail::row_blocks<double>& row) {
-    const double top = detail::greatest_of(row), power = 1 / temperature;
-    const auto raised = [=](double x) { return x == 0 && top > 0 ? 0 : std::pow(x / top, power); };
-    double sum = 0;
+    using batch = simd::batch<double>;
+    const double top = detail::greatest_of(row);
+    const double power = std::min(1 / temperature, std::numeric_limits<double>::max());  // times log(1) it is zero
+    double sum = 0, raised[std::size_t(detail::wide_block)];
+    const auto raise = [&](const double* x, index_t count) {
+      detail::map_batches(x, count, static_cast<double*>(raised), [&](batch v) {
+        return simd::exp(simd::log(v / top) * power);  // log(0) is -inf, and exp of that 0
+      });
+    };
     row.read([&](index_t, const double* x, index_t count) {
-      for (index_t c = 0; c < count; ++c) sum += raised(x[c]);
+      raise(x, count);
+      sum += simd::sum(static_cast<const double*>(raised), count);
     });
     row.write([&](index_t, const double* x, index_t count, double* q) {
-      for (index_t c = 0; c < count; ++c) q[c] = raised(x[c]) / sum;
+      if (row.classes() > count) raise(x, count);
+      detail::map_batches(static_cast<const double*>(raised), count, q, [&](batch v) { return v / sum; });
     });
   });
 }
