@@ -57,7 +57,7 @@ void complement_loss(Exec&& ex, const Logits& logits, const candidate_sets& sets
         if (valid) sets.marks(i, column, count, u);
         for (index_t c = 0; c < count; ++c) u[c] = valid && u[c] == 0 ? 1 : 0;
       };
-      const detail::complement_terms terms(rows, i, options.cap, outside);
+      detail::complement_terms terms(rows, i, options.cap, outside);
       if (!valid || !terms.defined()) {
         constexpr double undefined = std::numeric_limits<double>::quiet_NaN();
         detail::put_value(loss_to, i, undefined);

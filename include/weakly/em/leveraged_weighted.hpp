@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <weakly/core/detail/logistic.hpp>
+#include <weakly/core/detail/map_batches.hpp>
 #include <weakly/core/error.hpp>
 #include <weakly/core/executor.hpp>
-#include <weakly/core/math.hpp>
 #include <weakly/core/output.hpp>
 #include <weakly/core/row_access.hpp>
+#include <weakly/core/simd.hpp>
 #include <weakly/core/view.hpp>
 #include <weakly/em/candidate_sets.hpp>
 #include <weakly/em/detail/complement_row.hpp>
@@ -51,38 +53,43 @@ void leveraged_weights(Exec&& ex, const Scores& scores, const candidate_sets& se
   const auto to = detail::wide_sink(name, "weight", weight, rows.n, k);
   detail::shared_status malformed;
   for_row_chunks(ex, rows.n, k, [&](index_t first, index_t last) {
-    double s[std::size_t(detail::wide_block)], in_set[std::size_t(detail::wide_block)];
+    using batch = simd::batch<double>;
+    constexpr double inf = std::numeric_limits<double>::infinity();
+    double s[std::size_t(detail::wide_block)];
     for (index_t i = first; i < last; ++i) {
-      const bool valid = sets.valid(i);
-      if (!valid) malformed.merge({i, 1});
-      const auto side = [&](bool members) {
-        return detail::summarise(k, [&, members](index_t j, index_t count, double* x) {
-          const double* const z = rows.x.part(i, j, count, x);
-          if (valid) sets.marks(i, j, count, s);
-          for (index_t c = 0; c < count; ++c)
-            x[c] = (s[c] != 0) == members || !(z[c] < std::numeric_limits<double>::infinity())
-                       ? z[c]
-                       : -std::numeric_limits<double>::infinity();
-          return static_cast<const double*>(x);
-        });
-      };
-      if (!valid) {
+      if (!sets.valid(i)) {
+        malformed.merge({i, 1});
         detail::fill_wide_row(to, i, k, std::numeric_limits<double>::quiet_NaN());
         continue;
       }
-      const detail::exponent_row in = side(true), out = side(false);
-      detail::row_blocks<double>(rows.x, to, i, 1)
-          .write([&](index_t column, const double* x, index_t count, double* w) {
-            sets.marks(i, column, count, s);
-            detail::exps_below(x, count, in.top, in_set);
-            detail::exps_below(x, count, out.top, w);
-            for (index_t c = 0; c < count; ++c) {
-              const detail::exponent_row& mine = s[c] != 0 ? in : out;
-              w[c] = in.bad || out.bad ? std::numeric_limits<double>::quiet_NaN()
-                     : mine.empty()    ? 0
-                                       : (s[c] != 0 ? in_set[c] : w[c]) / mine.total();
-            }
+      // -inf for the other side, but for what makes the whole row NaN.
+      const auto side = [&](bool members) {
+        return [&, members](index_t j, index_t count, double* x) {
+          const double* const z = rows.x.part(i, j, count, x);
+          sets.marks(i, j, count, s);
+          detail::map_batches(z, static_cast<const double*>(s), count, x, [members](batch score, batch mark) {
+            const auto here = members ? mark != batch(0.0) : mark == batch(0.0);
+            return simd::select(here | ~(score < batch(inf)), score, -inf);
           });
+          return static_cast<const double*>(x);
+        };
+      };
+      detail::exponents in(k, side(true)), out(k, side(false));
+      const detail::exponent_row in_row = in.row(), out_row = out.row();
+      const bool bad = in_row.bad || out_row.bad;
+      const auto factor = [bad](const detail::exponent_row& row) {
+        return bad ? std::numeric_limits<double>::quiet_NaN() : row.empty() ? 0 : 1 / row.total();
+      };
+      const double in_factor = factor(in_row), out_factor = factor(out_row);
+      const auto scaled = [](batch e, double by) { return by == 0 ? batch(0.0) : e * by; };
+      detail::row_blocks<double>(rows.x, to, i, 1).write([&](index_t column, const double*, index_t count, double* w) {
+        const double *const e = in.exps(column, count), *const f = out.exps(column, count);
+        sets.marks(i, column, count, s);
+        detail::for_batches<double>(count, [&](auto at) {
+          at.store(
+              w, simd::select(at.load(s) != batch(0.0), scaled(at.load(e), in_factor), scaled(at.load(f), out_factor)));
+        });
+      });
     }
   });
   detail::require_well_formed(name, malformed.load());
@@ -123,7 +130,9 @@ void leveraged_weighted(Exec&& ex, const Logits& logits, const candidate_sets& s
   const double beta = options.beta;
   detail::shared_status malformed;
   for_row_chunks(ex, n, k, [&](index_t first, index_t last) {
-    double s[std::size_t(detail::wide_block)], buffer[std::size_t(detail::wide_block)];
+    using batch = simd::batch<double>;
+    double s[std::size_t(detail::wide_block)], buffer[std::size_t(detail::wide_block)],
+        part[std::size_t(detail::wide_block)];
     for (index_t i = first; i < last; ++i) {
       if (!sets.valid(i)) {
         malformed.merge({i, 1});
@@ -131,38 +140,46 @@ void leveraged_weighted(Exec&& ex, const Logits& logits, const candidate_sets& s
         detail::fill_wide_row(grad_to, i, k, std::numeric_limits<double>::quiet_NaN());
         continue;
       }
-      const detail::row_blocks<double> row(rows.x, grad_to, i, 1);
       if (options.base != leveraged_loss::cross_entropy) {
         const bool logistic = options.base == leveraged_loss::logistic;
-        double value = 0;
-        row.read([&](index_t column, const double* x, index_t count) {
-          const double* const u = w.x.part(i, column, count, buffer);
-          sets.marks(i, column, count, s);
-          for (index_t c = 0; c < count; ++c) {
-            const double margin = s[c] != 0 ? x[c] : -x[c];
-            value += (s[c] != 0 ? 1 : beta) * u[c] * (logistic ? math::softplus(-margin) : math::sigmoid(-margin));
-          }
-        });
+        double value = 0, score[std::size_t(detail::wide_block)], g[std::size_t(detail::wide_block)];
+        for (index_t j = 0; j < k; j += detail::wide_block) {
+          const index_t count = std::min(detail::wide_block, k - j);
+          const double *const x = rows.x.part(i, j, count, score), *const u = w.x.part(i, j, count, buffer);
+          sets.marks(i, j, count, s);
+          detail::for_batches<double>(count, [&](auto at) {
+            const batch z = at.load(x), weight = at.load(u);
+            const auto member = at.load(s) != batch(0.0);
+            const batch margin = simd::select(member, z, -z), e = simd::exp(-simd::abs(margin));
+            const auto sigmoid = detail::sigmoids_of(margin, e);
+            const batch charge = logistic ? detail::softplus_of(-margin, e) : sigmoid.down;
+            const batch slope = logistic ? sigmoid.down : sigmoid.down * sigmoid.up;
+            at.store(part, simd::select(member, batch(1.0), beta) * weight * charge);
+            at.store(g, simd::select(member, batch(-1.0), beta) * weight * slope);
+          });
+          value += simd::sum(static_cast<const double*>(part), count);
+          if (!grad_to.empty()) grad_to.put_part(i, j, count, g);
+        }
         detail::put_value(loss_to, i, value);
-        row.write([&](index_t column, const double* x, index_t count, double* g) {
-          const double* const u = w.x.part(i, column, count, buffer);
-          sets.marks(i, column, count, s);
-          for (index_t c = 0; c < count; ++c) {
-            const double margin = s[c] != 0 ? x[c] : -x[c], down = math::sigmoid(-margin);
-            const double slope = logistic ? down : down * math::sigmoid(margin);
-            g[c] = (s[c] != 0 ? -1 : beta) * u[c] * slope;
-          }
-        });
         continue;
       }
       const auto outside = [&](index_t column, index_t count, double* u) {
-        double marks[std::size_t(detail::wide_block)], own[std::size_t(detail::wide_block)];
+        double own[std::size_t(detail::wide_block)];
         const double* const x = w.x.part(i, column, count, own);
-        sets.marks(i, column, count, marks);
-        for (index_t c = 0; c < count; ++c) u[c] = marks[c] != 0 ? 0 : beta * x[c];
+        sets.marks(i, column, count, s);
+        detail::map_batches(x, static_cast<const double*>(s), count, u, [beta](batch weight, batch mark) {
+          return simd::select(mark != batch(0.0), batch(0.0), weight * beta);
+        });
       };
-      const detail::complement_terms terms(rows, i, std::numeric_limits<double>::infinity(), outside);
-      const detail::exponent_row all = detail::summarise(rows, i);
+      detail::complement_terms terms(rows, i, std::numeric_limits<double>::infinity(), outside);
+      const detail::exponent_row all = terms.row();
+      const double undefined = std::numeric_limits<double>::quiet_NaN();
+      if (!all.defined()) {
+        detail::put_value(loss_to, i, undefined);
+        detail::fill_wide_row(grad_to, i, k, undefined);
+        continue;
+      }
+      const detail::row_blocks<double> row(rows.x, grad_to, i, 1);
       double mass = 0, distance = 0;
       row.read([&](index_t column, const double* x, index_t count) {
         const double* const u = w.x.part(i, column, count, buffer);
@@ -173,17 +190,15 @@ void leveraged_weighted(Exec&& ex, const Logits& logits, const candidate_sets& s
           if (u[c] != 0 && column + c != all.at) distance += u[c] * (all.top - x[c]);
         }
       });
-      const double undefined = std::numeric_limits<double>::quiet_NaN();
-      detail::put_value(loss_to, i, all.defined() ? mass * all.log_total() + distance + terms.value() : undefined);
-      row.write([&](index_t column, const double* x, index_t count, double* g) {
-        if (!all.defined()) {
-          std::fill_n(g, count, undefined);
-          return;
-        }
+      detail::put_value(loss_to, i, mass * all.log_total() + distance + terms.value());
+      const double share = mass / all.total();
+      row.write([&](index_t column, const double*, index_t count, double* g) {
         const double* const u = w.x.part(i, column, count, buffer);
+        const double* const e = terms.exps(column, count);
         sets.marks(i, column, count, s);
-        detail::exps_below(x, count, all.top, g);
-        for (index_t c = 0; c < count; ++c) g[c] = g[c] / all.total() * mass - s[c] * u[c];
+        detail::for_batches<double>(count, [&](auto at) {
+          at.store(g, at.load(e) * share - simd::select(at.load(s) != batch(0.0), at.load(u), 0.0));
+        });
         terms.add_gradient(column, count, g);
       });
     }
