@@ -2,14 +2,17 @@
 #pragma once
 
 #include <weakly/core/config.hpp>
+#include <weakly/core/detail/map_batches.hpp>
 #include <weakly/core/error.hpp>
 #include <weakly/core/executor.hpp>
 #include <weakly/core/math.hpp>
 #include <weakly/core/output.hpp>
 #include <weakly/core/row_access.hpp>
+#include <weakly/core/simd.hpp>
 #include <weakly/core/view.hpp>
 #include <weakly/core/workspace.hpp>
 #include <weakly/em/detail/bags.hpp>
+#include <weakly/em/detail/exponent_row.hpp>
 #include <weakly/em/detail/impossible_row.hpp>
 #include <weakly/em/detail/leave_one_out.hpp>
 
@@ -173,19 +176,11 @@ class pair_rows {
   bool read(const row_source<double>& from, index_t i, item& to) const {
     const double* const x = from.part(i, 0, k_, to.z);
     if (x != to.z) std::copy_n(x, k_, to.z);
-    double top = -std::numeric_limits<double>::infinity(), sum = 0;
-    bool number = true;
-    for (index_t c = 0; c < k_; ++c) {
-      number &= to.z[c] < std::numeric_limits<double>::infinity();
-      top = std::max(top, to.z[c]);
-    }
-    if (!number || top == -std::numeric_limits<double>::infinity()) return false;
-    for (index_t c = 0; c < k_; ++c) {
-      to.z[c] -= top;
-      sum += to.p[c] = std::exp(to.z[c]);
-    }
-    for (index_t c = 0; c < k_; ++c) to.p[c] /= sum;
-    to.log_norm = std::log(sum);
+    exponent_row row;
+    row.look_at(0, to.z, k_);
+    if (!row.defined()) return false;
+    map_batches(static_cast<const double*>(to.z), k_, to.z, [top = row.top](batch v) { return v - batch(top); });
+    to.log_norm = std::log(softmax(to.z, 0, to.p));
     return true;
   }
 
@@ -194,16 +189,30 @@ class pair_rows {
     constexpr double nothing = -std::numeric_limits<double>::infinity();
     double all = nothing;
     for (const item* const x : {&second, &first}) {
-      double top = nothing, sum = 0;
-      for (index_t c = 0; c < k_; ++c) top = std::max(top, x->message[c] += x->z[c]);
-      for (index_t c = 0; c < k_; ++c) sum += x->q[c] = std::exp(x->message[c] - top);  // NaN where all is zero
-      for (index_t c = 0; c < k_; ++c) x->q[c] /= sum;
+      batch greatest = nothing;
+      for_batches<double>(k_, [&](auto at) {
+        const batch both = at.load(x->message, nothing) + at.load(x->z);
+        at.store(x->message, both);
+        greatest = simd::max(both, greatest);
+      });
+      const double top = simd::reduce_max(greatest);
+      const double sum = softmax(x->message, top, x->q);  // NaN where all is zero
       all = top == nothing ? nothing : top + std::log(sum);
     }
     return all;
   }
 
  private:
+  using batch = simd::batch<double>;
+
+  // p = exp(x - top) over its sum, which is returned.
+  double softmax(const double* x, double top, double* p) const {
+    map_batches(x, k_, p, [top](batch v) { return simd::exp(v - batch(top)); });
+    const double sum = simd::sum(static_cast<const double*>(p), k_);
+    map_batches(static_cast<const double*>(p), k_, p, [sum](batch e) { return e / batch(sum); });
+    return sum;
+  }
+
   index_t k_;
 };
 
