@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <weakly/core/detail/map_batches.hpp>
 #include <weakly/core/error.hpp>
 #include <weakly/core/executor.hpp>
 #include <weakly/core/output.hpp>
 #include <weakly/core/row_access.hpp>
+#include <weakly/core/simd.hpp>
 #include <weakly/core/view.hpp>
 #include <weakly/core/workspace.hpp>
 #include <weakly/em/detail/wide_rows.hpp>
@@ -44,6 +46,7 @@ class sinkhorn_rounds {
   double* row_scale;         // n, logarithms; -inf for a row that does not take part
   double* column_scale;      // k, logarithms
   const double* log_target;  // k
+  double per_epsilon;
 
   // Support is a matter of scores and target: no scaling changes it.
   template <executor Exec>
@@ -52,7 +55,7 @@ class sinkhorn_rounds {
     std::copy_n(log_target, rows.k, column_scale);
     for_row_chunks(ex, rows.n, rows.k, [&](index_t first, index_t last) {
       for (index_t i = first; i < last; ++i) {
-        const bool takes_part = row(i).defined();
+        const bool takes_part = has_support(i);
         row_scale[i] = takes_part ? 0 : -std::numeric_limits<double>::infinity();
         if (!takes_part) without.merge({i, 1});
       }
@@ -74,13 +77,25 @@ class sinkhorn_rounds {
   }
 
  private:
-  const double* exponents(index_t i, index_t column, index_t count, double* to) const {
+  using batch = simd::batch<double>;
+
+  const double* read(index_t i, index_t column, index_t count, double* to) const {
     const double* const x = rows.x.part(i, column, count, to);
-    for (index_t c = 0; c < count; ++c) to[c] = x[c] / options.epsilon + column_scale[column + c];
+    const double* const scale = column_scale + column;
+    map_batches(x, scale, count, to, [&](batch v, batch s) { return v * per_epsilon + s; });
     return to;
   }
-  exponent_row row(index_t i) const {
-    return summarise(rows.k, [&](index_t j, index_t count, double* to) { return exponents(i, j, count, to); });
+  bool has_support(index_t i) const {
+    exponent_row row;
+    double buffer[std::size_t(wide_block)];
+    for (index_t j = 0; j < rows.k; j += wide_block) {
+      const index_t count = std::min(wide_block, rows.k - j);
+      row.look_at(j, read(i, j, count, buffer), count);
+    }
+    return row.defined();
+  }
+  auto exponents_of(index_t i) const {
+    return [this, i](index_t column, index_t count, double* to) { return read(i, column, count, to); };
   }
 
   void scale_row(index_t i, bool write) const {
@@ -88,14 +103,14 @@ class sinkhorn_rounds {
       if (write) fill_wide_row(out, i, rows.k, std::numeric_limits<double>::quiet_NaN());
       return;
     }
-    const exponent_row sum = row(i);
-    row_scale[i] = -(sum.top + sum.log_total());
+    auto row = detail::exponents(rows.k, exponents_of(i));
+    row_scale[i] = -(row.row().top + row.row().log_total());
     if (!write) return;
     double q[std::size_t(wide_block)];
     for (index_t j = 0; j < rows.k; j += wide_block) {
       const index_t count = std::min(wide_block, rows.k - j);
-      exps_below(exponents(i, j, count, q), count, sum.top, q);
-      for (index_t c = 0; c < count; ++c) q[c] /= sum.total();
+      map_batches(row.exps(j, count), count, static_cast<double*>(q),
+                  [total = row.row().total()](batch e) { return e / total; });
       out.put_part(i, j, count, q);
     }
   }
@@ -106,13 +121,18 @@ class sinkhorn_rounds {
     std::fill_n(top, count, -std::numeric_limits<double>::infinity());
     for_rows([&](index_t i) {
       const double* const x = rows.x.part(i, first, count, buffer);
-      for (index_t c = 0; c < count; ++c) top[c] = std::max(top[c], x[c] / options.epsilon + row_scale[i]);
+      for_batches<double>(count, [&, scale = row_scale[i]](auto at) {
+        at.store(top, simd::max(at.load(x) * per_epsilon + scale, at.load(top)));
+      });
     });
     for_rows([&](index_t i) {
       const double* const x = rows.x.part(i, first, count, buffer);
-      for (index_t c = 0; c < count; ++c)
-        if (top[c] > -std::numeric_limits<double>::infinity())
-          sum[c] += std::exp(x[c] / options.epsilon + row_scale[i] - top[c]);
+      for_batches<double>(count, [&, scale = row_scale[i]](auto at) {
+        const batch most = at.load(top);
+        const auto some = most > batch(-std::numeric_limits<double>::infinity());
+        const batch e = simd::exp(at.load(x) * per_epsilon + scale - most);
+        at.store(sum, at.load(sum) + simd::select(some, e, 0.0));
+      });
     });
     for (index_t c = 0; c < count; ++c) {
       const bool supported = sum[c] > 0;
@@ -154,6 +174,7 @@ sinkhorn_report sinkhorn(Exec&& ex, const Scores& scores, const Target& target, 
   detail::sinkhorn_rounds work;
   work.rows = detail::wide_rows_of(name, scores);
   work.options = options;
+  work.per_epsilon = std::min(1 / options.epsilon, std::numeric_limits<double>::max());  // finite, so zero stays zero
   const index_t n = work.rows.n, k = work.rows.k;
   const auto shares = view(target);
   detail::require_extent("sinkhorn: target", shares, 0, k);
