@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <weakly/core/detail/map_batches.hpp>
 #include <weakly/core/error.hpp>
 #include <weakly/core/executor.hpp>
 #include <weakly/core/output.hpp>
 #include <weakly/core/row_access.hpp>
+#include <weakly/core/simd.hpp>
 #include <weakly/core/view.hpp>
 #include <weakly/em/candidate_sets.hpp>
 #include <weakly/em/detail/impossible_row.hpp>
@@ -105,45 +107,52 @@ void proden_step(Exec&& ex, const Logits& logits, const candidate_sets& sets, Ta
   const auto grad_to = detail::wide_sink(name, "grad", grad, n, k);
   detail::shared_status malformed, impossible;
   for_row_chunks(ex, n, k, [&](index_t first, index_t last) {
-    double s[std::size_t(detail::wide_block)], e[std::size_t(detail::wide_block)],
-        score[std::size_t(detail::wide_block)], old[std::size_t(detail::wide_block)];
+    using batch = simd::batch<double>;
+    constexpr double inf = std::numeric_limits<double>::infinity();
+    double s[std::size_t(detail::wide_block)], old[std::size_t(detail::wide_block)],
+        part[std::size_t(detail::wide_block)];
     for (index_t i = first; i < last; ++i) {
       const bool valid = sets.valid(i);
       if (!valid) malformed.merge({i, 1});
-      const detail::exponent_row all = detail::summarise(rows, i);
-      const detail::exponent_row in = detail::summarise(k, [&](index_t j, index_t count, double* x) {
+      const auto scores = [&](index_t j, index_t count, double* x) { return rows.x.part(i, j, count, x); };
+      const auto members = [&](index_t j, index_t count, double* x) {
         const double* const z = rows.x.part(i, j, count, x);
         detail::mark_members(sets, valid, i, j, count, s);
-        for (index_t c = 0; c < count; ++c) x[c] = s[c] != 0 ? z[c] : -std::numeric_limits<double>::infinity();
+        detail::map_batches(z, static_cast<const double*>(s), count, x, [](batch score, batch mark) {
+          return simd::select(mark != batch(0.0), score, -std::numeric_limits<double>::infinity());
+        });
         return static_cast<const double*>(x);
-      });
+      };
+      detail::exponents of_all(k, scores);
+      detail::exponents of_members(k, members);
+      const detail::exponent_row all = of_all.row(), in = of_members.row();
       if (all.bad || !all.defined() || in.empty()) {
         if (!all.bad && valid) impossible.merge({i, 1});
-        detail::put_value(loss_to, i,
-                          all.bad ? std::numeric_limits<double>::quiet_NaN() : std::numeric_limits<double>::infinity());
+        detail::put_value(loss_to, i, all.bad ? std::numeric_limits<double>::quiet_NaN() : inf);
         detail::fill_wide_row(grad_to, i, k, std::numeric_limits<double>::quiet_NaN());
         continue;
       }
       double mass = 0, distance = 0;
       for (index_t j = 0; j < k; j += detail::wide_block) {
         const index_t count = std::min(detail::wide_block, k - j);
-        const double *const w = before.part(i, j, count, old), *const z = rows.x.part(i, j, count, score);
-        for (index_t c = 0; c < count; ++c) {
-          mass += w[c];
-          if (w[c] != 0 && j + c != all.at) distance += w[c] * (all.top - z[c]);
-        }
+        const double* const w = before.part(i, j, count, old);
+        mass += simd::sum(w, count);
+        detail::map_batches(w, of_all.values(j, count), count, static_cast<double*>(part), [&](batch weight, batch z) {
+          return simd::select(weight != batch(0.0), weight * (batch(all.top) - z), 0.0);
+        });
+        distance += simd::sum(static_cast<const double*>(part), count);
       }
       detail::put_value(loss_to, i, mass * all.log_total() + distance);
+      const double share = mass / all.total(), per_member = 1 / in.total();
       for (index_t j = 0; j < k; j += detail::wide_block) {
         const index_t count = std::min(detail::wide_block, k - j);
-        const double *const w = before.part(i, j, count, old), *const z = rows.x.part(i, j, count, score);
-        detail::exps_below(z, count, in.top, s);
-        detail::exps_below(z, count, all.top, e);
-        for (index_t c = 0; c < count; ++c) e[c] = e[c] / all.total() * mass - w[c];
-        detail::mark_members(sets, valid, i, j, count, old);
-        for (index_t c = 0; c < count; ++c) s[c] = old[c] != 0 ? s[c] / in.total() : 0;
+        const double* const w = before.part(i, j, count, old);
+        detail::map_batches(of_all.exps(j, count), w, count, static_cast<double*>(part),
+                            [share](batch e, batch weight) { return e * share - weight; });
+        detail::map_batches(of_members.exps(j, count), count, static_cast<double*>(s),
+                            [per_member](batch e) { return e * per_member; });
         to.put_part(i, j, count, s);
-        if (!grad_to.empty()) grad_to.put_part(i, j, count, e);
+        if (!grad_to.empty()) grad_to.put_part(i, j, count, part);
       }
     }
   });
