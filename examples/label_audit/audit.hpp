@@ -14,6 +14,7 @@
 #include <weakly/noise/label_issues.hpp>
 #include <weakly/noise/label_quality.hpp>
 #include <weakly/noise/noise_matrices.hpp>
+#include <weakly/noise/rank_issues.hpp>
 
 #include <algorithm>
 #include <cstddef>
@@ -121,7 +122,7 @@ class auditor {
     weakly::label_quality(exec_, labels, p, options_.adjust ? thresholds : std::span<const double>(), out, how);
   }
 
-  /// Scores and suggestions of the issue rows, then the ranking: ascending score, equal scores by row.
+  /// Scores and suggestions of the issue rows, then the ranking: ascending score, equal scores by row, NaN last.
   void rank(audit_result& r, const std::vector<index_t>& rows) {
     r.issues.reserve(rows.size());
     std::vector<double> score(1);
@@ -134,7 +135,7 @@ class auditor {
       }
     });
     std::sort(r.issues.begin(), r.issues.end(), [](const issue& a, const issue& b) {
-      return a.score < b.score || (a.score == b.score && a.row < b.row);
+      return weakly::is_more_suspicious(a.score, a.row, b.score, b.row);
     });
   }
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <weakly/noise/rank_issues.hpp>
+
 #include "labels.hpp"
 #include "result.hpp"
 
@@ -13,7 +15,7 @@
 namespace label_audit {
 
 /// Average precision of a ranking that is too long to keep: the mean, over the flipped rows, of the share of flipped
-/// rows among all rows up to and including it. The order is ascending (score, row).
+/// rows among all rows up to and including it. The order is that of the issues.
 ///
 /// Two passes over the scores: `note` collects those of the flipped rows, `count` finds each one's rank among all rows
 /// by the interval that every row falls into. Memory: 24 bytes a flipped row.
@@ -55,7 +57,7 @@ class average_precision {
     double score;
     index_t row;
     friend bool operator<(const key& a, const key& b) {
-      return a.score < b.score || (a.score == b.score && a.row < b.row);
+      return weakly::is_more_suspicious(a.score, a.row, b.score, b.row);
     }
   };
 

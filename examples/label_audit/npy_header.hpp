@@ -312,7 +312,7 @@ inline std::string foreign_file(std::string_view start) {
 }  // namespace detail
 
 /// Reads and checks the header of an .npy file of version 1, 2 or 3, and that the file is as long as the header says.
-/// Bytes after the array are ignored, as numpy does. Throws npy_error. Reads at most 64 KiB, whatever the file claims.
+/// Bytes after the array are refused. Throws npy_error. Reads at most 64 KiB, whatever the file claims.
 inline header read_header(const byte_source& source) {
   constexpr std::int64_t longest = 65535;  // what version 1 can say; a plain array needs less than 200
   const std::string& name = source.name();

@@ -5,6 +5,7 @@
 
 #include <cmath>
 #include <cstdint>
+#include <limits>
 #include <vector>
 
 #include "cases.hpp"
@@ -107,6 +108,21 @@ TEST_CASE_TEMPLATE("calibrate_joint reads counts of every integer type and layou
   const std::vector<T> by_columns = {5, 1, 0, 3, 1, 0, 2, 1, 9};
   const auto got = weakly::calibrate_joint(weakly::view(by_columns.data(), 3, 3, 1, 3), rows{7, 4, 9});
   CHECK(cases::as_counts(got) == oracle::counts{{4, 2, 1}, {2, 1, 1}, {0, 0, 9}});
+}
+
+TEST_CASE("calibrate_joint refuses counts that were negative before they were unsigned, and classes of 2^63 rows") {
+  const std::vector<std::uint64_t> wrapped = {~std::uint64_t(0), 5, 0, 1};
+  cases::refuses<weakly::value_error>(
+      [&] {
+        weakly::calibrate_joint(weakly::view(wrapped.data(), 2, 2), rows{10, 1});
+      },
+      {"calibrate_joint", "18446744073709551615", "given class 0 and class 0", "converted"});
+  const std::int64_t most = std::numeric_limits<std::int64_t>::max();
+  cases::refuses<weakly::value_error>(
+      [&] {
+        weakly::calibrate_joint(cases::as_matrix({{1, 0}, {most, 1}}), rows{10, 1});
+      },
+      {"calibrate_joint", "given class 1 and class 1", "2^63"});
 }
 
 TEST_CASE("calibrate_joint in cleanlab's way rounds halves to even and evens the row out from its far end") {

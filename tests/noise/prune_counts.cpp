@@ -48,6 +48,14 @@ TEST_CASE("prune_counts of a fraction does not lose cells of one, where cleanlab
   }
 }
 
+TEST_CASE("prune_counts cuts cleanlab's sums where cleanlab does, with fused multiplication and without") {
+  // In row 0, 5 + (8.5 - 0.8 8.5) + (6.5 - 0.8 6.5) is just below 8. Results of cleanlab 2.9.
+  const auto theirs =
+      weakly::prune_counts(cases::as_matrix({{4, 9, 7}, {11, 17, 6}, {10, 11, 34}}), rows{20, 34, 55}, {},
+                           {.frac_noise = 0.8, .min_examples_per_class = 5, .compat = compatibility::cleanlab});
+  CHECK(cases::as_counts(theirs) == oracle::counts{{7, 6, 5}, {8, 20, 4}, {8, 8, 38}});
+}
+
 TEST_CASE("prune_counts leaves min_examples_per_class rows of each given class") {
   const auto r = weakly::prune_counts(example(), example_labels, {}, {.min_examples_per_class = 5});
   CHECK(cases::as_counts(r) == oracle::counts{{7, 2, 1}, {0, 5, 0}, {1, 3, 5}});  // 4 of 6: 4/3 and 8/3

@@ -11,6 +11,7 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <span>
 #include <string_view>
 #include <type_traits>
@@ -39,13 +40,18 @@ std::vector<std::int64_t> joint_row_sums(std::string_view function, const matrix
   const index_t k = joint.extent(0);
   if (joint.extent(1) != k)
     fail<shape_error>(function, ": the joint has shape ", shape_text(joint), "; it must be k x k");
+  constexpr std::int64_t most = std::numeric_limits<std::int64_t>::max();
   std::vector<std::int64_t> sum(static_cast<std::size_t>(k));
   for (index_t a = 0; a < k; ++a)
     for (index_t b = 0; b < k; ++b) {
       if (joint(a, b) < 0)
         fail<value_error>(function, ": the joint counts ", joint(a, b), " rows of given class ", a, " and class ", b,
                           "; counts are not negative");
-      sum[static_cast<std::size_t>(a)] += static_cast<std::int64_t>(joint(a, b));
+      std::int64_t& total = sum[static_cast<std::size_t>(a)];
+      if (static_cast<std::uint64_t>(joint(a, b)) > static_cast<std::uint64_t>(most - total))
+        fail<value_error>(function, ": the joint counts ", joint(a, b), " rows of given class ", a, " and class ", b,
+                          ", which takes the class above 2^63 - 1; was a negative number converted?");
+      total += static_cast<std::int64_t>(joint(a, b));
     }
   return sum;
 }
@@ -100,7 +106,7 @@ matrix<std::int64_t> cleanlab_calibrate(const matrix_view<const T>& joint, std::
 ///
 /// Integer arithmetic: no rounding but the last, equal remainders go to the lower class first. A class with rows of
 /// which none was counted is put on the diagonal; a class without rows has an empty row. Throws shape_error, or
-/// value_error for a negative count. O(k^2 log k), allocates O(k^2). Products stay below 2^127.
+/// value_error for a negative count or a class of 2^63 rows. O(k^2 log k), allocates O(k^2). Products stay below 2^127.
 template <detail::count_matrix Joint>
 matrix<std::int64_t> calibrate_joint(const Joint& joint, std::span<const std::int64_t> label_counts,
                                      calibrate_joint_options options = {}) {

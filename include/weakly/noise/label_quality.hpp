@@ -168,7 +168,7 @@ double cleanlab_entropy_score(const Row& row, index_t label, index_t k) {
   using Term = std::conditional_t<std::is_same_v<N, float>, float, double>;
   const auto term = [&](std::size_t j) {
     const Term p = static_cast<Term>(static_cast<double>(row[static_cast<index_t>(j)]));
-    return p == Term(0) ? Term(0) : static_cast<Term>(p * static_cast<Term>(std::log(p)));
+    return p == Term(0) ? Term(0) : rounded_product(p, static_cast<Term>(std::log(p)));
   };
   const double sum = -static_cast<double>(numpy_sum<Term>(term, 0, static_cast<std::size_t>(k)));
   const double confidence = std::max(static_cast<double>(row[label]), static_cast<double>(N(1e-6)));

@@ -44,7 +44,7 @@ matrix<std::int64_t> cleanlab_prune_counts(const matrix_view<const T>& joint,
     const auto off_diagonal = [&](index_t j) { return std::max(static_cast<double>(joint(c, j)) - lowered, 0.0); };
     const auto given_back = [&](std::size_t j) {
       const double w = static_cast<index_t>(j) == c ? 0.0 : off_diagonal(static_cast<index_t>(j));
-      return w - f * w;
+      return w - rounded_product(f, w);
     };
     for (index_t j = 0; j < k; ++j) kept(j, c) = static_cast<std::int64_t>(f * off_diagonal(j));
     // The sum is often just below or at an integer before it is cut, so its last bit decides: add as numpy does.

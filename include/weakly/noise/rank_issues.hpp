@@ -13,15 +13,16 @@
 
 namespace weakly::inline v0 {
 
-namespace detail {
-
-/// Ascending by (score, row), NaN after every number: a total order, so that a ranking never depends on the sort.
+/// Whether row x_row with score x comes before row y_row with score y: ascending score, equal scores by row number, NaN
+/// after every number. A total order, so that a ranking never depends on the sort.
 template <class T>
 bool is_more_suspicious(T x, index_t x_row, T y, index_t y_row) {
   const bool x_nan = x != x, y_nan = y != y;
   if (x_nan != y_nan) return y_nan;
   return x_nan || x == y ? x_row < y_row : x < y;
 }
+
+namespace detail {
 
 template <class T>
 struct by_score_then_row {

@@ -37,6 +37,13 @@ class rounded_half {
 template <class T>
 using numpy_arithmetic_t = std::conditional_t<std::is_same_v<T, half>, rounded_half, arithmetic_t<T>>;
 
+/// a b, rounded by itself as numpy does: a compiler may make one operation of a product and the sum it goes into.
+template <class T>
+T rounded_product(T a, T b) {
+  volatile T product = a * b;
+  return product;
+}
+
 /// numpy's sum of x(first), ..., x(first + n - 1): pairwise by halves above 128 values, eight interleaved partial sums
 /// below. The order of the additions is part of the result. O(n), no allocation.
 template <class T, class Values>
