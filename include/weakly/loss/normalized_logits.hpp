@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <weakly/core/detail/logistic.hpp>
+#include <weakly/core/detail/map_batches.hpp>
 #include <weakly/core/error.hpp>
 #include <weakly/core/executor.hpp>
-#include <weakly/core/math.hpp>
 #include <weakly/core/row_access.hpp>
+#include <weakly/core/simd.hpp>
 #include <weakly/core/view.hpp>
 #include <weakly/loss/row_loss.hpp>
 
@@ -30,18 +32,21 @@ class normalized_row {
 
   normalized_row(const row_source<T>& logits, index_t row, bool softplus)
       : logits_(logits), row_(row), softplus_(softplus) {
-    T top = -std::numeric_limits<T>::infinity(), magnitude = 0;
+    constexpr T nothing = -std::numeric_limits<T>::infinity();
+    batch greatest = nothing, farthest = T(0);
     each([&](index_t, index_t count, const T* f) {
-      for (index_t j = 0; j < count; ++j) {
-        top = std::max(top, f[j]);
-        magnitude = std::max(magnitude, std::abs(f[j]));
-      }
+      for_batches<T>(count, [&](auto at) {
+        greatest = simd::max(at.load(f, nothing), greatest);  // a NaN on the left is dropped
+        farthest = simd::max(simd::abs(at.load(f)), farthest);
+      });
     });
+    const T top = simd::reduce_max(greatest), magnitude = simd::reduce_max(farthest);
     // log(1 + exp(f)) is exp(f) to the last digit where every f is far below zero, and exp(f - top) does not vanish.
     below_ = softplus && top < (sizeof(T) == 4 ? T(-20) : T(-40));
-    unit_ = below_ ? top : softplus ? std::max(top, T(1)) : magnitude;
-    each([&](index_t, index_t count, const T* f) {
-      for (index_t j = 0; j < count; ++j) sum_ += std::abs(double(value(f[j])));
+    unit_ = below_ ? top : softplus ? std::max(top, T(1)) : magnitude > T(0) ? magnitude : T(1);
+    each([&](index_t column, index_t count, const T* f) {
+      const T* const a = values(column, count, f);
+      sum_ += wide_sum(count, [a](index_t j) { return std::abs(double(a[j])); });
     });
   }
 
@@ -55,26 +60,56 @@ class normalized_row {
     }
   }
 
-  /// a, in units that value and slope share.
-  T value(T f) const {
-    if (!softplus_) return unit_ == T(0) ? f : f / unit_;
-    return below_ ? std::exp(f - unit_) : math::softplus(f) / unit_;
+  /// Sum of term(j) for j < count <= block.
+  template <class Term>
+  static double wide_sum(index_t count, Term term) {
+    double wide[std::size_t(block)];
+    for (index_t j = 0; j < count; ++j) wide[j] = term(j);
+    return simd::sum(static_cast<const double*>(wide), count);
+  }
+
+  /// a of the block of logits f that begins at `column`, in units that value and slope share.
+  const T* values(index_t column, index_t count, const T* f) {
+    if (column == kept_) return value_;
+    kept_ = column;
+    if (!softplus_)
+      map_batches(f, count, static_cast<T*>(value_), [u = unit_](batch x) { return x / u; });
+    else if (below_)
+      map_batches(f, count, static_cast<T*>(value_), [u = unit_](batch x) { return simd::exp(x - batch(u)); });
+    else
+      map_batches(f, count, static_cast<T*>(value_),
+                  [u = unit_](batch x) { return softplus_of(x, simd::exp(-simd::abs(x))) / u; });
+    return value_;
+  }
+  /// d a / d f in the units of a.
+  void slopes(index_t count, const T* f, T* slope) const {
+    if (!softplus_)
+      std::fill_n(slope, count, T(1) / unit_);
+    else if (below_)
+      map_batches(f, count, slope, [u = unit_](batch x) { return simd::exp(x - batch(u)); });
+    else
+      map_batches(f, count, slope, [u = unit_](batch x) { return sigmoids_of(x, simd::exp(-simd::abs(x))).up / u; });
   }
   /// d |a| / d f.
-  T sign(T f) const { return softplus_ || f > T(0) ? T(1) : f < T(0) ? T(-1) : T(0); }
-  /// d a / d f in the units of a.
-  T slope(T f) const {
-    if (!softplus_) return T(1) / unit_;
-    return below_ ? std::exp(f - unit_) : math::sigmoid(f) / unit_;
+  void signs(index_t count, const T* f, T* sign) const {
+    if (softplus_)
+      std::fill_n(sign, count, T(1));
+    else
+      map_batches(f, count, sign,
+                  [](batch x) { return simd::select(x > T(0), T(1), simd::select(x < T(0), T(-1), T(0))); });
   }
   double sum() const { return sum_; }
 
  private:
+  using batch = simd::batch<T>;
+
   const row_source<T>& logits_;
   index_t row_;
   bool softplus_, below_ = false;
   T unit_ = 1;
   double sum_ = 0;
+  index_t kept_ = -1;  // the last block stays, so that a row of one block is computed once
+  T value_[std::size_t(block)];
 };
 
 template <class T, class X>
@@ -108,11 +143,12 @@ void normalized_logits(Exec&& ex, const Logits& logits, Out&& out, const normali
   const detail::row_sink<T> to = detail::gradient_sink<T>("normalized_logits", out, n, k);
   for_row_chunks(ex, n, k, [&](index_t first, index_t last) {
     for (index_t i = first; i < last; ++i) {
-      const detail::normalized_row<T> row(from, i, options.softplus);
+      detail::normalized_row<T> row(from, i, options.softplus);
       const double scale = row.sum() == 0 ? 0 : double(k) / row.sum();
       row.each([&](index_t column, index_t count, const T* f) {
         T part[std::size_t(detail::normalized_row<T>::block)];
-        for (index_t j = 0; j < count; ++j) part[j] = static_cast<T>(scale * double(row.value(f[j])));
+        const T* const a = row.values(column, count, f);
+        for (index_t j = 0; j < count; ++j) part[j] = static_cast<T>(scale * double(a[j]));
         to.put_part(i, column, count, part);
       });
     }
@@ -145,22 +181,23 @@ void normalized_logits_gradient(Exec&& ex, const Logits& logits, const Upstream&
   const detail::row_sink<T> to = detail::gradient_sink<T>("normalized_logits_gradient", grad, n, k);
   for_row_chunks(ex, n, k, [&](index_t first, index_t last) {
     constexpr index_t block = detail::normalized_row<T>::block;
-    T buffer[std::size_t(block)], part[std::size_t(block)];
+    T buffer[std::size_t(block)], part[std::size_t(block)], slope[std::size_t(block)], sign[std::size_t(block)];
     for (index_t i = first; i < last; ++i) {
-      const detail::normalized_row<T> row(from, i, options.softplus);
+      detail::normalized_row<T> row(from, i, options.softplus);
       double product = 0;
       row.each([&](index_t column, index_t count, const T* f) {
         const T* const g = outer.part(i, column, count, buffer);
-        for (index_t j = 0; j < count; ++j) product += double(g[j]) * double(row.value(f[j]));
+        const T* const a = row.values(column, count, f);
+        product += row.wide_sum(count, [g, a](index_t j) { return double(g[j]) * double(a[j]); });
       });
       const double sum = row.sum(), mean = product / sum, scale = double(k) / sum;
       row.each([&](index_t column, index_t count, const T* f) {
         const T* const g = outer.part(i, column, count, buffer);
+        row.slopes(count, f, slope);
+        row.signs(count, f, sign);
         for (index_t j = 0; j < count; ++j)
-          part[j] =
-              sum == 0
-                  ? T(0)
-                  : static_cast<T>(double(row.slope(f[j])) * scale * (double(g[j]) - double(row.sign(f[j])) * mean));
+          part[j] = static_cast<T>(double(slope[j]) * scale * (double(g[j]) - double(sign[j]) * mean));
+        if (sum == 0) std::fill_n(part, count, T(0));
         to.put_part(i, column, count, part);
       });
     }
