@@ -63,7 +63,7 @@ struct softmax_scores {
 /// Sums that a row may keep without its maximum taken out: within them no digit is lost, and their quotients are
 /// finite.
 template <class T>
-inline constexpr T least_plain_sum = sizeof(T) == 4 ? T(0x1p-60) : T(0x1p-480);
+inline constexpr T least_plain_sum = sizeof(T) == 4 ? T(0x1p-30) : T(0x1p-480);
 template <class T>
 inline constexpr T greatest_plain_sum = sizeof(T) == 4 ? T(0x1p60) : T(0x1p480);
 

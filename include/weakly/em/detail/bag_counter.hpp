@@ -143,7 +143,8 @@ class bag_counter {
     const double log_below = part(lo, below, below, least, most, q_, rest_);
     const double log_above = part(above, hi, above, least, most, other_q_, other_rest_);
     const double sum = math::log_add_exp(log_below, log_above);
-    const double of_below = std::exp(log_below - sum), of_above = std::exp(log_above - sum);
+    // Not by way of the sum, which is as great as its terms where those are.
+    const double of_below = math::sigmoid(log_below - log_above), of_above = math::sigmoid(log_above - log_below);
     for (index_t i = 0; i < b; ++i) {
       q_[i] = of_below * q_[i] + of_above * other_q_[i];
       rest_[i] = of_below * rest_[i] + of_above * other_rest_[i];
