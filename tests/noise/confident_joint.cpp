@@ -98,7 +98,9 @@ TEST_CASE("confident_joint in cleanlab's way refuses a threshold that a NaN has 
         weakly::confident_joint(std::vector<int>{1, 0, 0}, weakly::view(p.data(), 3, 2),
                                 {.compat = compatibility::cleanlab});
       },
-      {"threshold of class 0 is NaN"});
+      {"confident_joint_estimator", "threshold of class 0 is NaN", "check_distribution", "default mode"});
+  const auto found = weakly::confident_joint(std::vector<int>{1, 0, 0}, weakly::view(p.data(), 3, 2));
+  CHECK(found.rejected.count == 1);
 }
 
 TEST_CASE("confident_joint guesses among the confident classes, where cleanlab guesses among all") {

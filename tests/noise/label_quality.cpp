@@ -311,6 +311,16 @@ TEST_CASE(
                               {.score = quality_score::confidence_weighted_entropy});
       },
       {"label_quality", "confidence_weighted_entropy", "no thresholds"});
+  for (const compatibility compat : {compatibility::none, compatibility::cleanlab})
+    cases::refuses<weakly::option_error>(
+        [&] {
+          weakly::label_quality(weakly::seq, y, prob, std::vector<double>{0.5, oracle::nan, 0.5}, out,
+                                {.compat = compat});
+        },
+        {"label_quality", "threshold of class 1 is NaN"});
+  cases::refuses<weakly::option_error>(
+      [&] { weakly::label_quality(y, prob, out, {.score = static_cast<quality_score>(99)}); },
+      {"label_quality: score = 99", "quality_score"});
   for (const int bad : {-1, 3}) {
     const std::vector<int> foreign = {0, 1, bad, 2};
     cases::refuses<weakly::label_error>([&] { weakly::label_quality(foreign, prob, out); },

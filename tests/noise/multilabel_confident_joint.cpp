@@ -250,7 +250,10 @@ TEST_CASE("the multi-label joint refuses shapes that disagree, labels that are n
   CHECK_THROWS_AS(weakly::multilabel_threshold_estimator(0), weakly::option_error);
   CHECK_THROWS_AS(weakly::multilabel_joint_estimator(matrix<double>(3, 1)), weakly::shape_error);
   CHECK_THROWS_AS(weakly::multilabel_joint_estimator(matrix<double>(0, 2)), weakly::option_error);
-  CHECK_THROWS_AS(weakly::multilabel_joint_estimator(matrix<double>(1, 2, std::nan(""))), weakly::option_error);
+  matrix<double> spoilt(3, 2, 0.5);
+  spoilt(2, 0) = std::nan("");
+  CHECK_THROWS_WITH_AS(weakly::multilabel_joint_estimator{spoilt}, doctest::Contains("threshold of class 2 is NaN"),
+                       weakly::option_error);
 
   weakly::multilabel_threshold_estimator thresholds(2);
   CHECK_THROWS_AS(thresholds.add(y, p), weakly::label_error);

@@ -194,6 +194,13 @@ TEST_CASE("multi-label scores refuse shapes, labels, thresholds and options that
       weakly::multilabel_row_quality(weakly::view(label.data(), 2, 2), weakly::view(prob.data(), 2, 2), row),
       doctest::Contains("label 3 of row 1 and class 0"), weakly::label_error);
   CHECK_THROWS_AS(weakly::multilabel_row_quality(y, p, one, {.aggregate = {.alpha = 1.1}}), weakly::option_error);
+  const std::vector<double> spoilt = {0.5, 0.5, 0.5, not_a_number};
+  CHECK_THROWS_WITH_AS(weakly::multilabel_quality(weakly::seq, y, p, spoilt, out),
+                       doctest::Contains("threshold of class 1 is NaN"), weakly::option_error);
+  CHECK_THROWS_WITH_AS(weakly::multilabel_row_quality(y, p, one, {.score = static_cast<quality_score>(99)}),
+                       doctest::Contains("score = 99"), weakly::option_error);
+  CHECK_THROWS_WITH_AS(aggregated({0.5}, {.method = static_cast<weakly::score_aggregate>(99)}),
+                       doctest::Contains("method = 99"), weakly::option_error);
   CHECK_THROWS_AS(aggregated({0.5}, {.alpha = not_a_number}), weakly::option_error);
   CHECK_THROWS_AS(aggregated({0.5}, {.temperature = 0}), weakly::option_error);
   CHECK_THROWS_AS(weakly::aggregate_quality(weakly::view(prob.data(), 2, 2), three), weakly::shape_error);

@@ -195,6 +195,11 @@ TEST_CASE("noise generation refuses what no matrix can be") {
   CHECK_THROWS_AS(with(2, 1.5, {.max_trace_prob = 0.9, .frac_zero_noise_rates = 0.5}), weakly::option_error);
   CHECK_THROWS_AS(noise_matrix_with_trace(3, 2, {}, 0), weakly::option_error);
   CHECK_THROWS_AS(noise_matrix_with_trace(3, 2, uniform_prior(4), 0), weakly::shape_error);
+  const auto of_prior = [](const std::vector<double>& py) { return noise_matrix_with_trace(3, 2, py, 0); };
+  CHECK_THROWS_WITH_AS(of_prior({0.5, std::nan(""), 0.5}), doctest::Contains("py of class 1 is nan"),
+                       weakly::value_error);
+  CHECK_THROWS_WITH_AS(of_prior({0.75, 0.5, -0.25}), doctest::Contains("py of class 2 is -0.25"), weakly::value_error);
+  CHECK_THROWS_WITH_AS(of_prior({0.5, 0.5, 0.25}), doctest::Contains("sums to 1.25"), weakly::value_error);
   CHECK_THROWS_AS(noise_matrix_is_valid(matrix<double>(3, 3), uniform_prior(2)), weakly::shape_error);
   CHECK_THROWS_AS(noise_matrix_is_valid(matrix<double>(3, 2), uniform_prior(2)), weakly::shape_error);
   CHECK_THROWS_AS(weakly::symmetric_noise_matrix(1, 0.1), weakly::option_error);

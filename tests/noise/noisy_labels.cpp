@@ -210,6 +210,8 @@ TEST_CASE("noisy labels refuse a matrix that is none, labels outside it and an o
                   weakly::value_error);
   CHECK_THROWS_AS(weakly::independent_noisy_labels(y, matrix_of(3, {2, 0, 0, -1, 1, 0, 0, 0, 1}), 0, given),
                   weakly::value_error);
+  CHECK_THROWS_WITH_AS(weakly::independent_noisy_labels(weakly::seq, -1, y, noise, 0, given),
+                       doctest::Contains("first_row = -1"), weakly::option_error);
   std::vector<std::int8_t> narrow(3);
   CHECK_THROWS_WITH_AS(weakly::noisy_labels(y, weakly::symmetric_noise_matrix(200, 0.1), 0, narrow),
                        doctest::Contains("too few for 200 classes"), weakly::shape_error);

@@ -9,6 +9,7 @@
 #include <weakly/noise/detail/float_not_below.hpp>
 #include <weakly/noise/detail/numpy_arithmetic.hpp>
 #include <weakly/noise/detail/plausible.hpp>
+#include <weakly/noise/detail/require_thresholds.hpp>
 #include <weakly/noise/detail/row_reader.hpp>
 
 #include <cmath>
@@ -32,11 +33,10 @@ struct confidence_bounds {
 
   confidence_bounds(std::string_view function, std::span<const double> threshold, compatibility compat) {
     if (threshold.empty()) fail<option_error>(function, ": no thresholds; give one for each class");
+    require_thresholds(function, threshold);
     bool in_float = compat == compatibility::cleanlab;
     bool in_half = in_float;
-    for (std::size_t c = 0; c < threshold.size(); ++c) {
-      const double t = threshold[c];
-      if (t != t) fail<option_error>(function, ": the threshold of class ", c, " is NaN");
+    for (const double t : threshold) {
       // An absent class (2) or a threshold finer than the type makes numpy compare in double.
       in_float = in_float && t < 2 && double(static_cast<float>(t)) == t;
       in_half = in_half && t < 2 && double(float(half(static_cast<float>(t)))) == t;

@@ -142,8 +142,10 @@ struct confident_joint_result {
 /// labels  n       integers in [0, k)
 /// prob    n x k   probabilities
 ///
-/// n = 0 gives infinite thresholds and zero counts. Throws shape_error, label_error. Reads prob once for the label's
-/// entries and once for the comparison. Allocates O(k^2), and with compatibility::cleanlab one number a row. O(n k).
+/// n = 0 gives infinite thresholds and zero counts. Throws shape_error, label_error; option_error for k = 0, and with
+/// compatibility::cleanlab where a row's own entry is NaN, for its class then has no threshold. Reads prob once for the
+/// label's entries and once for the comparison. Allocates O(k^2), and with compatibility::cleanlab one number a row.
+/// O(n k).
 template <executor Exec, label_vector Labels, real_matrix Prob>
 confident_joint_result confident_joint(Exec&& ex, const Labels& labels, const Prob& prob,
                                        confident_joint_options options = {}) {

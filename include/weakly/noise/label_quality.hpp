@@ -10,6 +10,7 @@
 #include <weakly/core/view.hpp>
 #include <weakly/noise/detail/disagreement.hpp>
 #include <weakly/noise/detail/numpy_arithmetic.hpp>
+#include <weakly/noise/detail/require_thresholds.hpp>
 
 #include <algorithm>
 #include <cmath>
@@ -17,6 +18,7 @@
 #include <cstdint>
 #include <limits>
 #include <span>
+#include <string_view>
 #include <type_traits>
 
 namespace weakly::inline v0 {
@@ -210,6 +212,18 @@ struct threshold_shift {
   }
 };
 
+inline void require_quality_options(std::string_view function, quality_score score, std::span<const double> threshold,
+                                    std::size_t per_class) {
+  if (score > quality_score::confidence_weighted_entropy)
+    fail<option_error>(function, ": score = ", static_cast<int>(score),
+                       "; choose one of the enumerators of quality_score");
+  if (!threshold.empty() && score == quality_score::confidence_weighted_entropy)
+    fail<option_error>(function,
+                       ": confidence_weighted_entropy is not defined for adjusted probabilities; pass no thresholds, "
+                       "or score by self_confidence or normalized_margin");
+  require_thresholds(function, threshold, per_class);
+}
+
 template <class T>
 double quality_of(const matrix_view<const T>& p, index_t i, index_t label, std::span<const double> threshold,
                   const threshold_shift& shift, const label_quality_options& options) {
@@ -254,9 +268,10 @@ double quality_of(const matrix_view<const T>& p, index_t i, index_t label, std::
 ///
 /// One class: the margin is ( p(s) + 1 ) / 2, the weighted entropy 1. NaN in a row makes the score of that row NaN
 /// where the score uses the entry. Entries in [-1e-6, 0) count as 0 in the entropy; lower and infinite ones give NaN.
-/// Throws shape_error, label_error; option_error for thresholds together with confidence_weighted_entropy, which is a
-/// function of the distribution itself. O(n), O(n k) for margin and entropy; allocates nothing. Same bits for every
-/// executor and layout. Source: Kuan, Mueller, "Model-agnostic label quality scoring", ICML DataPerf workshop 2022.
+/// Throws shape_error, label_error; option_error for an unknown score, a NaN threshold, and thresholds together with
+/// confidence_weighted_entropy, which is a function of the distribution itself. O(n), O(n k) for margin and entropy;
+/// allocates nothing. Same bits for every executor and layout. Source: Kuan, Mueller, "Model-agnostic label quality
+/// scoring", ICML DataPerf workshop 2022.
 template <executor Exec, label_vector Labels, real_matrix Prob, writable_vector Out>
   requires std::is_floating_point_v<typename view_t<Out>::value_type>
 void label_quality(Exec&& ex, const Labels& labels, const Prob& prob, std::span<const double> thresholds, Out&& out,
@@ -272,10 +287,7 @@ void label_quality(Exec&& ex, const Labels& labels, const Prob& prob, std::span<
   detail::require_extent("label_quality: out", o, 0, y.extent(0));
   if (!thresholds.empty() && static_cast<index_t>(thresholds.size()) != k)
     detail::fail<shape_error>("label_quality: ", thresholds.size(), " thresholds for ", k, " classes");
-  if (!thresholds.empty() && options.score == quality_score::confidence_weighted_entropy)
-    detail::fail<option_error>(
-        "label_quality: confidence_weighted_entropy is not defined for adjusted probabilities; pass no thresholds, or "
-        "score by self_confidence or normalized_margin");
+  detail::require_quality_options("label_quality", options.score, thresholds, 1);
   detail::require_labels("label_quality", y, k);
   const auto shift = detail::threshold_shift::of<T>(thresholds);
   // The usual score of short rows would take less time than calls and choices a row.

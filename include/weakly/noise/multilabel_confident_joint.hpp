@@ -177,6 +177,7 @@ class multilabel_joint_estimator {
       detail::fail<shape_error>("multilabel_joint_estimator: thresholds of shape ",
                                 detail::shape_text(view(thresholds)), "; give two for each class");
     if (thresholds.rows() < 1) detail::fail<option_error>("multilabel_joint_estimator: no thresholds, so no classes");
+    detail::require_thresholds("multilabel_joint_estimator", thresholds_.elements(), 2);
     for (index_t c = 0; c < classes(); ++c)
       bounds_.emplace_back("multilabel_joint_estimator", thresholds_.row(c), options.compat);
     state_.resize(static_cast<std::size_t>(per_class * classes() + 1));

@@ -112,6 +112,9 @@ double aggregate(index_t k, const Score& score, const score_aggregate_options& o
 }
 
 inline void require_aggregate(std::string_view function, const score_aggregate_options& options) {
+  if (options.method > score_aggregate::softmin)
+    fail<option_error>(function, ": method = ", static_cast<int>(options.method),
+                       "; choose one of the enumerators of score_aggregate");
   if (!(options.alpha >= 0 && options.alpha <= 1))
     fail<option_error>(function, ": alpha = ", options.alpha, "; it is a weight in [0, 1]");
   if (!(options.temperature > 0 && options.temperature < std::numeric_limits<double>::infinity()))
@@ -136,10 +139,7 @@ void require_multilabel_quality(Exec&& ex, std::string_view function, const matr
   if (!thresholds.empty() && static_cast<index_t>(thresholds.size()) != 2 * p.extent(1))
     fail<shape_error>(function, ": ", thresholds.size(), " thresholds for ", p.extent(1),
                       " classes; give two a class, or none");
-  if (!thresholds.empty() && score == quality_score::confidence_weighted_entropy)
-    fail<option_error>(function,
-                       ": confidence_weighted_entropy is not defined for adjusted probabilities; pass no thresholds, "
-                       "or score by self_confidence or normalized_margin");
+  require_quality_options(function, score, thresholds, 2);
   require_multilabel(ex, function, y, p, p.extent(1));
 }
 
@@ -156,8 +156,8 @@ void require_multilabel_quality(Exec&& ex, std::string_view function, const matr
 /// out         n x k   float or double
 ///
 /// Special values, adjusted scores and cleanlab's numbers as in label_quality.hpp. Throws shape_error; label_error for
-/// a label that is neither 0 nor 1; option_error for thresholds with confidence_weighted_entropy. O(n k), allocates
-/// nothing. Same bits for every executor and layout.
+/// a label that is neither 0 nor 1; option_error for an unknown score, a NaN threshold, and thresholds with
+/// confidence_weighted_entropy. O(n k), allocates nothing. Same bits for every executor and layout.
 template <executor Exec, binary_matrix Labels, real_matrix Prob, writable_matrix Out>
   requires std::is_floating_point_v<typename view_t<Out>::value_type>
 void multilabel_quality(Exec&& ex, const Labels& labels, const Prob& prob, std::span<const double> thresholds,
@@ -189,9 +189,9 @@ void multilabel_quality(const Labels& labels, const Prob& prob, Out&& out, label
 ///
 /// scores  n x k   low for suspicious          out  n   float or double
 ///
-/// k = 1 gives the score itself; a row with a NaN gives NaN, k = 0 too. Throws shape_error; option_error for alpha
-/// outside [0, 1] or a temperature that is not positive. O(n k log k), above k = 1024 O(n k (log k + k / 1024));
-/// allocates nothing. Same bits for every executor and layout.
+/// k = 1 gives the score itself; a row with a NaN gives NaN, k = 0 too. Throws shape_error; option_error for an unknown
+/// method, alpha outside [0, 1] or a temperature that is not positive. O(n k log k), above k = 1024 O(n k (log k + k /
+/// 1024)); allocates nothing. Same bits for every executor and layout.
 template <executor Exec, real_matrix Scores, writable_vector Out>
   requires std::is_floating_point_v<typename view_t<Out>::value_type>
 void aggregate_quality(Exec&& ex, const Scores& scores, Out&& out, score_aggregate_options options = {}) {

@@ -67,6 +67,18 @@ inline void require_rate(std::string_view function, index_t k, double rate) {
   if (!(rate >= 0 && rate <= 1)) fail<option_error>(function, ": rate = ", rate, "; it is a share in [0, 1]");
 }
 
+inline void require_prior(std::string_view function, std::span<const double> py, index_t k) {
+  require_size(function, py, k);
+  double sum = 0;
+  for (std::size_t b = 0; b < py.size(); ++b) {
+    if (!(py[b] >= 0 && py[b] <= 1))
+      fail<value_error>(function, ": py of class ", b, " is ", py[b], "; it holds probabilities");
+    sum += py[b];
+  }
+  if (!(std::abs(sum - 1) <= 1e-6))
+    fail<value_error>(function, ": py of ", k, " classes sums to ", sum, "; divide it by its sum");
+}
+
 }  // namespace detail
 
 /// Whether classes can still be told apart under this noise: each given label is likelier, when it is right, than
@@ -202,8 +214,8 @@ inline bool draw_noise_matrix(matrix<double>& noise, double trace, const noise_m
 /// column that are not zero; bounds are met by moving the excess once, so every draw ends. floor(k (k - 1)
 /// frac_zero_noise_rates) rates are zero, at random places, but each column with noise keeps at least one rate.
 /// Matrices that are not valid, or whose columns cannot keep their bounds, are drawn again, max_tries times in all;
-/// `found` tells whether one was good. Throws option_error for bounds that no matrix meets, shape_error. O(tries k^2),
-/// allocates O(k^2).
+/// `found` tells whether one was good. Throws option_error for bounds that no matrix meets, shape_error; value_error
+/// for a py that has a NaN or a negative entry or does not sum to 1 within 1e-6. O(tries k^2), allocates O(k^2).
 inline noise_matrix_result noise_matrix_with_trace(index_t k, double trace, std::span<const double> py,
                                                    std::uint64_t seed, noise_matrix_options options = {}) {
   constexpr std::string_view function = "noise_matrix_with_trace";
@@ -228,7 +240,7 @@ inline noise_matrix_result noise_matrix_with_trace(index_t k, double trace, std:
     fail<option_error>(function, ": trace = ", trace, "; a valid noise matrix has a trace above 1");
   if (options.valid && py.empty() && k > 2)
     fail<option_error>(function, ": py is empty; whether a matrix is valid depends on the distribution of the labels");
-  if (!py.empty()) detail::require_size(function, py, k);
+  if (!py.empty()) detail::require_prior(function, py, k);
   if (k == 2 && options.frac_zero_noise_rates >= 0.5 && !(trace >= 1 && options.max_trace_prob == 1))
     fail<option_error>(function,
                        ": one of two rates can be zero only with max_trace_prob = 1 and a trace of at least 1");

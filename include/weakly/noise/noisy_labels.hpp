@@ -148,7 +148,8 @@ void noisy_labels(const Labels& true_labels, const Noise& noise, std::uint64_t s
 ///              batches, executor, thread count and platform
 /// out          n       integers; may be the storage of true_labels
 ///
-/// Throws shape_error, label_error; value_error for a column that is no distribution. O(n log k), allocates O(k^2).
+/// Throws shape_error, label_error; value_error for a column that is no distribution; option_error for a negative
+/// first_row. O(n log k), allocates O(k^2).
 template <executor Exec, label_vector Labels, real_matrix Noise, writable_vector Out>
   requires std::is_integral_v<typename view_t<Out>::value_type>
 void independent_noisy_labels(Exec&& ex, index_t first_row, const Labels& true_labels, const Noise& noise,
@@ -162,6 +163,8 @@ void independent_noisy_labels(Exec&& ex, index_t first_row, const Labels& true_l
   detail::require_same_shape("independent_noisy_labels: true_labels and out", y, o);
   detail::require_class_fits<Given>("independent_noisy_labels", k);
   detail::require_labels("independent_noisy_labels", y, k);
+  if (first_row < 0)
+    detail::fail<option_error>("independent_noisy_labels: first_row = ", first_row, "; rows count from 0");
   for (index_t b = 0; b < k; ++b)
     for (index_t a = 1; a < k; ++a) cumulative(b, a) += cumulative(b, a - 1);
 
