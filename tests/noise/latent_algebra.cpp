@@ -139,7 +139,7 @@ TEST_CASE_TEMPLATE("true_label_probability rescales by the diagonals and divides
   // Factors 0.5 and 7/9. Rows: a plain one, one with a clipped entry, one without mass, one with a NaN.
   std::vector<T> p = {T(0.5), T(0.5), T(3), T(0.9), 0, T(-1), std::numeric_limits<T>::quiet_NaN(), T(0.5)};
   const auto prob = weakly::view(p.data(), 4, 2);
-  weakly::true_label_probability(weakly::seq, prob, n, v, prob);
+  weakly::true_label_probability(prob, n, v, prob);
   const double x = 0.25, y = 0.5 * 7 / 9;
   // A few roundings of T each.
   const double eps = std::is_same_v<T, float> ? 1e-6 : 1e-14;

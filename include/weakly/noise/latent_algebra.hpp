@@ -231,4 +231,10 @@ void true_label_probability(Exec&& ex, const Prob& prob, const Noise& noise, con
   });
 }
 
+/// As above, on the calling thread.
+template <real_matrix Prob, real_matrix Noise, real_matrix Inverse, writable_matrix Out>
+void true_label_probability(const Prob& prob, const Noise& noise, const Inverse& inverse, Out&& out) {
+  true_label_probability(seq, prob, noise, inverse, out);
+}
+
 }  // namespace weakly::inline v0
