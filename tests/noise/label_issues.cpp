@@ -137,6 +137,22 @@ TEST_CASE("find_label_issues removes to_remove rows by given class in both filte
   }
 }
 
+TEST_CASE("prune_by_class removes to_remove rows where the joint has no error of the class, prune_by_noise_rate none") {
+  // Rows 1 and 2 are below the thresholds of both classes, 0.46 and 0.875: not counted, though the model disagrees.
+  const std::vector<double> p = {0.75, 0.25, 0.25, 0.75, 0.375, 0.625, 0.125, 0.875};
+  const std::vector<int> y = {0, 0, 0, 1};
+  const auto found = [&](issue_filter filter, const std::vector<std::int64_t>& to_remove) {
+    const auto result = weakly::find_label_issues(y, weakly::view(p.data(), 4, 2), {.filter_by = filter}, to_remove);
+    CHECK(cases::as_counts(result.calibrated) == oracle::counts{{3, 0}, {0, 1}});
+    return result.rows;
+  };
+  CHECK(found(issue_filter::prune_by_class, {1, 0}) == std::vector<index_t>{1});
+  CHECK(found(issue_filter::prune_by_class, {100, 0}) == std::vector<index_t>{1, 2});
+  CHECK(found(issue_filter::prune_by_class, {}).empty());
+  CHECK(found(issue_filter::prune_by_noise_rate, {2, 0}).empty());
+  CHECK(found(issue_filter::both, {2, 0}).empty());
+}
+
 TEST_CASE("find_label_issues never selects a NaN key, and does not depend on where infinite ones come in") {
   cases::generator g(44);
   for (int round = 0; round < 200; ++round) {
@@ -338,8 +354,13 @@ TEST_CASE("find_label_issues refuses options outside their domain, foreign label
     cases::refuses<weakly::option_error>([&] { weakly::find_label_issues(y, prob, {.filter_by = filter}, remove); },
                                          {"label_issue_estimator: to_remove", "prune_by_noise_rate"});
   for (const double f : {-0.5, 1.25, oracle::nan})
-    cases::refuses<weakly::option_error>([&] { weakly::find_label_issues(y, prob, {.frac_noise = f}); },
-                                         {"frac_noise", "[0, 1]"});
+    for (const issue_filter filter : all_filters)
+      cases::refuses<weakly::option_error>(
+          [&] { weakly::find_label_issues(y, prob, {.filter_by = filter, .frac_noise = f}); },
+          {"label_issue_estimator: frac_noise", "[0, 1]"});
+  cases::refuses<weakly::option_error>(
+      [&] { weakly::find_label_issues(y, prob, {.filter_by = static_cast<issue_filter>(99)}); },
+      {"label_issue_estimator: filter_by = 99", "issue_filter"});
   cases::refuses<weakly::option_error>([&] { weakly::find_label_issues(y, prob, {.min_examples_per_class = -1}); },
                                        {"min_examples_per_class = -1"});
   cases::refuses<weakly::shape_error>(

@@ -195,6 +195,18 @@ TEST_CASE("batches in any order, merges, threads and the order of classes change
     }
 }
 
+TEST_CASE("multi-label issues keep nothing of a merge in which a later class has another plan") {
+  const auto q = random_problem<double>(26, 200, 4);  // class 1 of all rows, class 2 of none
+  const auto found = weakly::find_multilabel_issues(q.labels(), q.probs());
+  const std::vector<std::int64_t> remove(8, 5), more = {5, 5, 5, 5, 5, 5, 5, 6};
+  weakly::multilabel_issue_estimator issues(found.joint, found.calibrated, {}, remove);
+  weakly::multilabel_issue_estimator other(found.joint, found.calibrated, {}, more);
+  other.add(0, q.labels(), q.probs());
+  REQUIRE(!other.finish().per_class[0].empty());
+  CHECK_THROWS_AS(issues.merge(other), weakly::shape_error);
+  CHECK(issues.finish().rows.empty());
+}
+
 TEST_CASE("no rows have no issues and full health") {
   const std::vector<int> label;
   const std::vector<double> prob;

@@ -33,8 +33,9 @@ namespace weakly::inline v0 {
 /// Which rows are called label issues. a is the given label of a row; R comes from prune_counts.hpp.
 enum class issue_filter : std::uint8_t {
   prune_by_noise_rate,   ///< for every b != a the R(a, b) rows with the largest prob(b) - prob(a)
-  prune_by_class,        ///< for every a the n(a) - R(a, a) rows with the smallest prob(a)
-  both,                  ///< rows that the two above agree on
+  prune_by_class,        ///< for every a the rows with the smallest prob(a), n(a) - R(a, a) of them; with to_remove
+                         ///< that many, whether the joint has an error of class a or not
+  both,                  ///< rows that the two above agree on, so none of a class of which the joint has no error
   confident_learning,    ///< rows counted off the diagonal of the confident joint
   predicted_neq_given,   ///< rows whose most probable class is not the label
   low_self_confidence,   ///< as many rows as confident_learning finds, those with the lowest self-confidence
@@ -64,14 +65,23 @@ class label_issue_estimator {
   /// joint       of all the rows that will be added (confident_joint.hpp)
   /// calibrated  k x k   counts to prune by, normally calibrate_joint of joint.counts; the whole-set filters ignore it
   /// to_remove   k       how many rows of each given class to prune; empty: as many as estimated.
-  ///                     Only for prune_by_noise_rate, prune_by_class and both.
-  /// Throws shape_error, option_error, value_error (see prune_counts.hpp).
+  ///                     Only for prune_by_noise_rate, prune_by_class and both. Of a class of which the joint has no
+  ///                     error prune_by_noise_rate prunes none, as it needs the class they belong to;
+  ///                     prune_by_class prunes to_remove.
+  /// Throws shape_error, value_error (see prune_counts.hpp); option_error for an unknown filter, for frac_noise outside
+  /// [0, 1] whatever the filter, and as prune_counts.
   template <detail::count_matrix Joint>
   label_issue_estimator(const confident_joint_result& joint, const Joint& calibrated, label_issue_options options = {},
                         std::span<const std::int64_t> to_remove = {})
       : options_(options),
         classes_(static_cast<index_t>(joint.label_counts.size())),
         bounds_("label_issue_estimator", joint.thresholds, options.compat) {
+    if (options.filter_by > issue_filter::low_normalized_margin)
+      detail::fail<option_error>("label_issue_estimator: filter_by = ", static_cast<int>(options.filter_by),
+                                 "; choose one of the enumerators of issue_filter");
+    if (!(options.frac_noise >= 0 && options.frac_noise <= 1))
+      detail::fail<option_error>("label_issue_estimator: frac_noise = ", options.frac_noise,
+                                 "; it is a share in [0, 1]");
     detail::require_extent("label_issue_estimator: calibrated", view(calibrated), 0, classes_);
     detail::require_extent("label_issue_estimator: calibrated", view(calibrated), 1, classes_);
     if (!to_remove.empty() && options.filter_by != issue_filter::prune_by_noise_rate &&
@@ -147,16 +157,7 @@ class label_issue_estimator {
   /// Adds what `other`, made with the same arguments, has selected. Throws, before anything is added, shape_error when
   /// their plans differ, option_error for itself, value_error as `add`.
   void merge(const label_issue_estimator& other) {
-    if (&other == this)
-      detail::fail<option_error>("label_issue_estimator::merge: an estimator cannot be merged with itself");
-    if (other.classes_ != classes_ || other.options_ != options_ || other.listed_room_ != listed_room_ ||
-        other.pair_begin_ != pair_begin_ || other.pair_class_ != pair_class_ || !by_pair_.has_plan_of(other.by_pair_) ||
-        !by_class_.has_plan_of(other.by_class_) || !by_score_.has_plan_of(other.by_score_))
-      detail::fail<shape_error>(
-          "label_issue_estimator::merge: the two were made with different joints, options or numbers of rows to "
-          "remove; "
-          "make both with the same arguments");
-    require_room(listed_.size() + other.listed_.size());
+    require_mergeable(other);
     by_pair_.merge(other.by_pair_);
     by_class_.merge(other.by_class_);
     by_score_.merge(other.by_score_);
@@ -178,6 +179,20 @@ class label_issue_estimator {
   }
 
  private:
+  friend class multilabel_issue_estimator;  // which checks all its classes before it merges one
+
+  void require_mergeable(const label_issue_estimator& other) const {
+    if (&other == this)
+      detail::fail<option_error>("label_issue_estimator::merge: an estimator cannot be merged with itself");
+    if (other.classes_ != classes_ || other.options_ != options_ || other.listed_room_ != listed_room_ ||
+        other.pair_begin_ != pair_begin_ || other.pair_class_ != pair_class_ || !by_pair_.has_plan_of(other.by_pair_) ||
+        !by_class_.has_plan_of(other.by_class_) || !by_score_.has_plan_of(other.by_score_))
+      detail::fail<shape_error>(
+          "label_issue_estimator::merge: the two were made with different joints, options or numbers of rows to "
+          "remove; make both with the same arguments");
+    require_room(listed_.size() + other.listed_.size());
+  }
+
   // Rows are flagged in parallel against what is selected so far and then taken one after the other; few are left to
   // take once the groups have filled up. A block is short enough to be taken from the cache where rows are short.
   static constexpr index_t block = 1 << 13;

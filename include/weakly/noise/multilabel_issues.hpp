@@ -39,7 +39,7 @@ struct multilabel_issues {
 /// The same issues whatever the batches, their order, the merges, the executor and the layout; ties at a cut go to the
 /// lower row. Memory: 24 bytes for each (row, class) that may be selected, 8 for each listed by predicted_neq_given and
 /// confident_learning, 9 KB a class; for the low_* filters also 24 bytes for each row that may be selected and 512 KB.
-/// Allocated at construction.
+/// Allocated at construction, except that a copy of an estimator of the filters that list rows allocates as it grows.
 class multilabel_issue_estimator {
  public:
   /// joint       of all the rows that will be added (multilabel_confident_joint.hpp)
@@ -116,10 +116,13 @@ class multilabel_issue_estimator {
     add(seq, first_row, labels, prob);
   }
 
-  /// Adds what `other`, made with the same arguments, has selected. Throws shape_error when the plans differ.
+  /// Adds what `other`, made with the same arguments, has selected. Throws, before anything is added, as
+  /// label_issue_estimator::merge does.
   void merge(const multilabel_issue_estimator& other) {
     if (other.classes() != classes() || other.options_.filter_by != options_.filter_by)
       detail::fail<shape_error>("multilabel_issue_estimator::merge: the two were made with different arguments");
+    for (std::size_t c = 0; c < per_class_.size(); ++c) per_class_[c].require_mergeable(other.per_class_[c]);
+    for (std::size_t r = 0; r < rows_.size(); ++r) rows_[r].require_mergeable(other.rows_[r]);
     for (std::size_t c = 0; c < per_class_.size(); ++c) per_class_[c].merge(other.per_class_[c]);
     for (std::size_t r = 0; r < rows_.size(); ++r) rows_[r].merge(other.rows_[r]);
   }
