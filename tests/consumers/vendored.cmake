@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: MIT
 # Does what the README says to someone who has only the README: copies include/weakly into a scratch project, and compiles
-# the README's own code there. Its first block is a program, its second a function that vendored.cpp calls.
+# the README's own code there. Its first block is a program, the others are functions that vendored.cpp calls.
 separate_arguments(flags UNIX_COMMAND "${flags}")
 file(REMOVE_RECURSE ${folder})
 file(COPY ${checkout}/include/weakly DESTINATION ${folder}/third_party)
 
 file(READ ${checkout}/README.md text)
-foreach(block 1 2)
+foreach(block 1 2 3)
   string(FIND "${text}" "```cpp\n" begin)
   if(begin EQUAL -1)
     message(FATAL_ERROR "the README has no C++ block number ${block}")
@@ -25,4 +25,4 @@ function(compile_and_run name)
   execute_process(COMMAND ./${name} WORKING_DIRECTORY ${folder} COMMAND_ERROR_IS_FATAL ANY)
 endfunction()
 compile_and_run(program block_1.cpp)
-compile_and_run(function block_2.cpp ${vendored})
+compile_and_run(functions block_2.cpp block_3.cpp ${vendored})

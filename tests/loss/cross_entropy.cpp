@@ -4,6 +4,7 @@
 
 #include <weakly/loss/cross_entropy.hpp>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <vector>
@@ -30,6 +31,22 @@ TEST_CASE("cross_entropy of equal logits is log k, and its gradient is 1/k less 
 
 TEST_CASE("cross_entropy agrees with its plain form, whatever way it is called") {
   loss_checks::check_loss(call, plain);
+}
+
+TEST_CASE("cross_entropy keeps the digits of a small loss wherever the scores lie") {
+  const float gap = 46;
+  const double exact = std::log1p(std::exp(-double(gap)));
+  for (const float at : {0.0f, 10.0f, 40.0f, -10.0f, -20.0f, -30.0f, -40.0f, -80.0f}) {
+    const std::vector<float> logits = {at, at - gap};
+    const std::vector<int> label{0};
+    std::vector<float> loss(1), grad(2);
+    weakly::cross_entropy(weakly::view(logits.data(), 1, 2), label, loss, weakly::view(grad.data(), 1, 2));
+    // The floor of the exponentials, 2^-100, beside the label's own.
+    const double floor = 0x1p-100 / std::max(std::exp(double(at)), 0x1p-30);
+    CHECK(std::abs(loss[0] - exact) <= 1e-5 * exact + floor);
+    CHECK(std::abs(grad[0] + exact) <= 1e-5 * exact + floor);
+    CHECK(std::abs(grad[1] - exact) <= 1e-5 * exact + floor);
+  }
 }
 
 TEST_CASE("cross_entropy of a million classes agrees with its plain form") {
