@@ -170,6 +170,22 @@ TEST_CASE("uniqueness of the root is certified where the literature's search fin
     CHECK(weakly::detail::uniqueness_bound(k) == doctest::Approx(bound).epsilon(k == 128 || k == 129 ? 5e-6 : 5e-5));
 }
 
+TEST_CASE_TEMPLATE("aldr_kl gives an excluded class no gradient, in every kernel", T, float, double) {
+  for (const index_t k : {index_t(3), index_t(20), index_t(300), index_t(9000)})
+    for (const double alpha : {1.2, 4.0}) {
+      CAPTURE(k);
+      CAPTURE(alpha);
+      std::vector<T> logits(std::size_t(k), T(0)), loss(1), grad(std::size_t(k), T(7));
+      logits[0] = T(1);
+      logits[2] = logits.back() = -std::numeric_limits<T>::infinity();
+      weakly::aldr_kl(weakly::view(logits.data(), 1, k), std::vector<int>{1}, loss, weakly::view(grad.data(), 1, k),
+                      {.alpha = alpha});
+      CHECK(grad[2] == T(0));
+      CHECK(grad.back() == T(0));
+      CHECK(grad[0] > T(0));
+    }
+}
+
 TEST_CASE("aldr_kl takes margins by class, by label, from a table and by row, in every kernel") {
   for (const index_t k : {index_t(5), index_t(300)}) {
     const loss_checks::batch_of_rows<double> b(9, k, 2, 7);

@@ -28,6 +28,7 @@ class aldr_lanes {
   aldr_lanes(const softmax_scores<T>& scores, const aldr_problem& problem)
       : scores_(scores),
         exp_(T(1)),
+        floor_(exp_.floor()),
         lambda0_(static_cast<T>(problem.lambda0)),
         unit_(static_cast<T>(1 / problem.lambda0)),
         least_(static_cast<T>(problem.least())),
@@ -150,7 +151,9 @@ class aldr_lanes {
     batch e[std::size_t(N)];
     simd::unroll<N>([&](auto i) { e[i] = simd::load(y_ + (j + i) * lanes) * beta; });
     exp.template each<N>(e);
+    const batch floor = floor_;  // which excluded classes must not keep
     simd::unroll<N>([&](auto i) {
+      e[i] -= floor;
       const auto is_label = sums.column == at_;
       simd::store(y_ + (j + i) * lanes, e[i]);
       sums.others += simd::select(is_label, T(0), e[i]);
@@ -231,7 +234,7 @@ class aldr_lanes {
 
   const softmax_scores<T>& scores_;
   simd::scaled_exp<T> exp_;
-  T lambda0_, unit_, least_, weight_, share_, each_;  // unit = 1 / lambda0, share = 1 / weight, each = 1 / k
+  T floor_, lambda0_, unit_, least_, weight_, share_, each_;  // unit = 1 / lambda0, share = 1 / weight, each = 1 / k
   batch top_, at_, u_, low_, high_;
   simd::mask<T> running_;
   int rounds_ = 0;

@@ -170,16 +170,17 @@ class aldr_row {
     map_batches(static_cast<const T*>(d), count, d, [&](batch x) { return simd::max((x - top) * unit, lowest); });
   }
   static void exps(const simd::scaled_exp<T>& exp, index_t count, T* y) {
+    const batch floor = exp.floor();  // which excluded classes must not keep
     index_t j = 0;
     for (; j + 4 * batch::size <= count; j += 4 * batch::size) {
       batch e[4];
       simd::unroll<4>([&](auto i) { e[i] = simd::load(y + j + i * batch::size); });
       exp.template each<4>(e);
-      simd::unroll<4>([&](auto i) { simd::store(y + j + i * batch::size, e[i]); });
+      simd::unroll<4>([&](auto i) { simd::store(y + j + i * batch::size, e[i] - floor); });
     }
     for (; j < count; j += batch::size) {
       const index_t left = std::min(batch::size, count - j);
-      simd::store_partial(y + j, left, exp(simd::load_partial(y + j, left)));
+      simd::store_partial(y + j, left, exp(simd::load_partial(y + j, left)) - floor);
     }
   }
 
