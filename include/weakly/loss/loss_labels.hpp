@@ -29,6 +29,10 @@ concept label_tensor = on_host<X> && std::is_integral_v<typename detail::input_v
 /// The loss and the gradient of row i are multiplied by weights(i) class_weights(label(i)), each of them one where not
 /// given. A row that weighs zero, and one whose label is the ignored one, has loss and gradient zero whatever its
 /// scores are.
+///
+/// Weights are zero or more and finite in the arithmetic of the scores; all of them may be zero. A row that weighs
+/// anything else is treated like a label outside [0, k): the loss writes zeros there, finishes all other rows and then
+/// throws value_error. Weights of ignored rows are not looked at.
 class loss_labels {
  public:
   template <label_tensor Labels>
@@ -72,16 +76,22 @@ class loss_labels {
     return result;
   }
 
-  /// Throws shape_error unless there are n labels and, where given, k class weights.
+  /// Throws shape_error unless there are n labels and, where given, k class weights, and value_error for a class weight
+  /// that is negative or not finite. O(k) with class weights.
   void require(std::string_view function, index_t n, index_t k) const {
     if (rows_ != n)
       detail::fail<shape_error>(function, ": ", rows_, " labels for ", n, " rows of logits; give one for each row");
     if (!class_weights_.empty() && class_weights_.columns() != k)
       detail::fail<shape_error>(function, ": ", class_weights_.columns(), " class weights for ", k, " classes");
+    for (index_t j = 0; !class_weights_.empty() && j < k; ++j)
+      if (const double c = class_weights_.at(0, j); !(c >= 0 && c <= std::numeric_limits<double>::max()))
+        detail::fail<value_error>(function, ": class weight ", c, " of class ", j,
+                                  "; class weights must be zero or more and finite");
   }
 
   /// Labels and weights of `count` rows, and whether any of them may weigh zero. A label outside [0, k) that is not
-  /// ignored is reported; it and ignored ones come out as label 0 of weight 0.
+  /// ignored is reported; it and ignored ones come out as label 0 of weight 0. So is a weight that is negative or not
+  /// finite in T, which comes out as 0.
   template <class T>
   bool fetch(index_t first, index_t count, index_t k, index_t* label, T* weight, status& bad) const {
     read_(*this, first, count, label);
@@ -106,7 +116,16 @@ class loss_labels {
     if (!class_weights_.empty())
       for (index_t r = 0; r < count; ++r)
         if (weight[r] != T(0)) weight[r] *= static_cast<T>(class_weights_.at(0, label[r]));
-    return !usual || !weights_.empty() || !class_weights_.empty();
+    if (has_weights()) refuse_weights(first, count, weight, bad);
+    return !usual || has_weights();
+  }
+
+  bool has_weights() const { return !weights_.empty() || !class_weights_.empty(); }
+
+  /// What a row with a label in [0, k) weighs.
+  double weight_of(index_t row) const {
+    const double w = weights_.empty() ? 1 : weights_.at(row, 0);
+    return class_weights_.empty() ? w : w * class_weights_.at(0, at(row));
   }
 
   /// Whether the label of a row is the one that leaves rows out.
@@ -120,6 +139,17 @@ class loss_labels {
   }
 
  private:
+  template <class T>
+  static void refuse_weights(index_t first, index_t count, T* weight, status& bad) {
+    bool usual = true;
+    for (index_t r = 0; r < count; ++r) usual &= (weight[r] >= T(0)) & (weight[r] <= std::numeric_limits<T>::max());
+    for (index_t r = 0; !usual && r < count; ++r) {
+      if (weight[r] >= T(0) && weight[r] <= std::numeric_limits<T>::max()) continue;
+      bad.report(first + r);
+      weight[r] = 0;
+    }
+  }
+
   template <class Label>
   static void read(const loss_labels& from, index_t first, index_t count, index_t* to) {
     const Label* const label = static_cast<const Label*>(from.data_) + first * from.stride_;

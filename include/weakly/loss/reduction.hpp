@@ -216,12 +216,12 @@ double reduction_weights(Exec&& ex, const loss_labels& labels, index_t k, reduct
   if (line.extent(1) != n)
     detail::fail<shape_error>(name, ": out has ", line.extent(1), " elements for ", n, " labels; give one for each");
   const detail::row_sink<double> to(line);
-  detail::shared_status bad_labels, bad_weights;
+  detail::shared_status bad_rows;
   const auto pass = [&](bool writes, double divisor) {
     return detail::sum_in_parts(ex, n, [&](index_t first, index_t last) {
       index_t label[std::size_t(block)];
       double weight[std::size_t(block)], sum = 0;
-      status wrong = no_bad_rows(), negative = no_bad_rows();
+      status wrong = no_bad_rows();
       for (index_t start = first; start < last; start += block) {
         const index_t count = std::min(block, last - start);
         labels.fetch<double>(start, count, k, label, weight, wrong);
@@ -230,24 +230,16 @@ double reduction_weights(Exec&& ex, const loss_labels& labels, index_t k, reduct
           to.put_part(0, start, count, weight);
           continue;
         }
-        for (index_t i = 0; i < count; ++i)
-          if (!(weight[i] >= 0 && std::isfinite(weight[i]))) negative.report(start + i);
         if (how == reduction::mean)
           for (index_t i = 0; i < count; ++i) weight[i] = labels.ignored(start + i) ? 0 : 1;
         sum += simd::sum(static_cast<const double*>(weight), count);
       }
-      if (!writes) {
-        bad_labels.merge(wrong);
-        bad_weights.merge(negative);
-      }
+      if (!writes) bad_rows.merge(wrong);
       return sum;
     });
   };
   const double counted = pass(false, 1);
-  detail::require_labels_ok(name, labels, bad_labels.load(), k);
-  if (const status bad = bad_weights.load(); !bad.ok())
-    detail::fail<value_error>(name, ": the weight of row ", bad.first_bad_row, " is negative or not finite (",
-                              bad.count, bad.count == 1 ? " such row)" : " such rows)");
+  detail::require_labels_ok(name, labels, bad_rows.load(), k);
   const double divisor =
       how == reduction::sum
           ? 1

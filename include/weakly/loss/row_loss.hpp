@@ -58,12 +58,20 @@ concept uses_total_cross_entropy = requires {
   requires F::uses_total;
 };
 
-/// Throws label_error for what `bad` reports.
+/// Throws for what `bad` reports: label_error where the first such row has a label outside [0, k), else value_error for
+/// its weight.
 inline void require_labels_ok(std::string_view function, const loss_labels& labels, const status& bad, index_t k) {
-  if (!bad.ok())
-    fail<label_error>(function, ": label ", labels.at(bad.first_bad_row), " of row ", bad.first_bad_row,
-                      " is outside [0, ", k, ") (", bad.count, bad.count == 1 ? " such row" : " such rows",
-                      "); labels number the classes from 0, loss_labels(...).ignore(label) leaves rows out");
+  if (bad.ok()) return;
+  const index_t row = bad.first_bad_row;
+  const std::string_view rows = bad.count == 1          ? " such row"
+                                : labels.has_weights() ? " rows with such a label or weight"
+                                                       : " such rows";
+  if (!is_label(labels.at(row), k))
+    fail<label_error>(function, ": label ", labels.at(row), " of row ", row, " is outside [0, ", k, ") (", bad.count,
+                      rows, "); labels number the classes from 0, loss_labels(...).ignore(label) leaves rows out");
+  fail<value_error>(function, ": weight ", labels.weight_of(row), " of row ", row,
+                    " is negative or not a finite number of the arithmetic (", bad.count, rows,
+                    "); weights are zero or more, and zero leaves a row out");
 }
 
 /// out[j] = scale e[j] + offset for j < count; out may be e.
@@ -351,9 +359,11 @@ void run_row_loss(std::string_view function, Exec& ex, const row_source<T>& logi
 /// grad     [..., k]  or discard; may be the storage of `logits`
 /// formula            called with label_softmax<V>, V a simd::batch of rows; gives softmax_gradient<V>
 ///
-/// A row with a NaN or +inf, or whose label is excluded, comes out as NaN, and no other row does. n = 0 does nothing.
-/// Throws shape_error, and label_error for labels outside [0, k): those rows come out as zero and all others are done
-/// first. O(n k), allocates nothing. Same bits for every executor, layout and batch.
+/// A row with a NaN or +inf, or whose label is excluded, comes out as NaN, and no other row does. Logits further apart
+/// than the greatest number of the arithmetic (3.4e38 in float) count as infinitely far apart: their row may be NaN too.
+/// n = 0 does nothing. Throws shape_error, label_error for labels outside [0, k), and value_error for weights that are
+/// negative or not finite: those rows come out as zero and all others are done first. O(n k), allocates nothing. Same
+/// bits for every executor, layout and batch.
 template <executor Exec, score_tensor Logits, loss_output Loss, loss_output Grad, class Formula>
 void softmax_loss(Exec&& ex, const Logits& logits, const loss_labels& labels, Loss&& loss, Grad&& grad,
                   const Formula& formula) {
