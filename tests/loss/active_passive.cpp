@@ -82,5 +82,7 @@ TEST_CASE("active_passive refuses weights and options outside their domain, and 
   CHECK_THROWS_AS(call(2, 1, {.active = std::nan("")}), weakly::option_error);
   CHECK_THROWS_AS(call(2, 1, {.passive = INFINITY}), weakly::option_error);
   CHECK_THROWS_AS(call(2, 0, {}), weakly::option_error);
+  CHECK_THROWS_AS(call(2, 1000, {}), weakly::option_error);
+  CHECK_THROWS_AS(call(2, 1, {.active = 1e40}), weakly::option_error);
   CHECK_THROWS_AS(call(1, 1, {}), weakly::shape_error);
 }

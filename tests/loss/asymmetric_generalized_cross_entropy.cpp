@@ -64,3 +64,35 @@ TEST_CASE("asymmetric_generalized_cross_entropy refuses options outside their do
   CHECK_THROWS_AS(call({.a = 1, .q = std::nan("")}), weakly::option_error);
   CHECK_THROWS_AS(call({std::nan("")}), weakly::option_error);
 }
+
+TEST_CASE("asymmetric_generalized_cross_entropy refuses powers its arithmetic cannot hold, and is finite below them") {
+  const std::vector<int> label{0, 1};
+  const auto check = [&](auto number, double a, double q, bool refused) {
+    using T = decltype(number);
+    CAPTURE(a);
+    CAPTURE(q);
+    const std::vector<T> logits{40, 0, 0, 40, 0, -1e30f};
+    std::vector<T> loss(2), grad(6);
+    const auto run = [&] {
+      weakly::asymmetric_generalized_cross_entropy(weakly::view(logits.data(), 2, 3), label, loss,
+                                                   weakly::view(grad.data(), 2, 3), {.a = a, .q = q});
+    };
+    if (refused) {
+      CHECK_THROWS_AS(run(), weakly::option_error);
+      return;
+    }
+    run();
+    for (const auto* out : {&loss, &grad})
+      for (const T x : *out) CHECK(std::isfinite(x));
+  };
+  check(0.0f, 3, 66, true);
+  check(0.0f, 3, 100, true);
+  check(0.0f, 1e-40, 1, true);
+  check(0.0f, 1e-20, 1e20, true);
+  check(0.0f, 3, 19.9, false);
+  check(0.0f, 1e-30, 0.1, false);
+  check(0.0f, 1e30, 0.1, false);
+  check(0.0f, 1e-30, 1e7, false);
+  check(0.0, 3, 1000, true);
+  check(0.0, 3, 199, false);
+}

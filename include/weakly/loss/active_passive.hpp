@@ -10,7 +10,6 @@
 #include <weakly/loss/reverse_cross_entropy.hpp>
 #include <weakly/loss/row_loss.hpp>
 
-#include <cmath>
 #include <type_traits>
 
 namespace weakly::inline v0 {
@@ -24,7 +23,7 @@ struct active_passive_options {
 /// asymmetric_unhinged.
 template <class X>
 concept passive_loss = requires(const X& options) {
-  detail::require_domain("", options);
+  detail::require_domain<float>("", options);
   detail::formula_of(options);
 };
 
@@ -55,19 +54,19 @@ struct active_passive_formula {
 ///
 /// other  which loss, by its options; reverse_cross_entropy_options{2} makes it mean_absolute_error
 ///
-/// Otherwise arguments, special values and errors as softmax_loss, and option_error for weights that are negative or
-/// not finite and for what the other loss refuses. k < 2 throws shape_error. Ma et al., ICML 2020 (arXiv 2006.13554);
+/// Otherwise arguments, special values and errors as softmax_loss, and option_error for weights outside
+/// [0, 2^25] (double: 2^100) and for what the other loss refuses. k < 2 throws shape_error. Ma et al., ICML 2020 (arXiv 2006.13554);
 /// Zhou et al., ICML 2021 (arXiv 2106.03110).
 template <executor Exec, score_tensor Logits, loss_output Loss, loss_output Grad, passive_loss Passive>
 void active_passive(Exec&& ex, const Logits& logits, const loss_labels& labels, Loss&& loss, Grad&& grad,
                     const Passive& other, const active_passive_options& options = {}) {
   constexpr auto name = "active_passive";
-  const auto weight = [](double w) { return w >= 0 && std::isfinite(w); };
-  detail::require_option(name, "active", options.active, weight(options.active),
-                         "a finite weight that is not negative");
-  detail::require_option(name, "passive", options.passive, weight(options.passive),
-                         "a finite weight that is not negative");
-  detail::require_domain(name, other);
+  using T = detail::loss_number<Logits>;
+  const auto weight = [](double w) { return w >= 0 && w <= (sizeof(T) == 4 ? 0x1p25 : 0x1p100); };
+  constexpr auto domain = sizeof(T) == 4 ? "a weight from 0 to 2^25" : "a weight from 0 to 2^100";
+  detail::require_option(name, "active", options.active, weight(options.active), domain);
+  detail::require_option(name, "passive", options.passive, weight(options.passive), domain);
+  detail::require_domain<T>(name, other);
   detail::require_two_classes(name, logits);
   const auto formula = detail::formula_of(other);
   using formula_type = detail::active_passive_formula<std::remove_const_t<decltype(formula)>>;

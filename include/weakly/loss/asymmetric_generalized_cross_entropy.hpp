@@ -35,10 +35,11 @@ struct asymmetric_generalized_cross_entropy_formula {
   }
 };
 
-inline void require_domain(std::string_view function, const asymmetric_generalized_cross_entropy_options& options) {
-  const auto positive = [](double x) { return x > 0 && std::isfinite(x); };
-  require_option(function, "a", options.a, positive(options.a), "a positive finite number");
-  require_option(function, "q", options.q, positive(options.q), "a positive finite number");
+template <class T>
+void require_domain(std::string_view function, const asymmetric_generalized_cross_entropy_options& options) {
+  require_temperature<T>(function, options.a, "a");
+  require_temperature<T>(function, options.q, "q");
+  require_power<T>(function, "(a + 1)^q", options.a + 1, options.q);
 }
 inline asymmetric_generalized_cross_entropy_formula formula_of(
     const asymmetric_generalized_cross_entropy_options& options) {
@@ -51,13 +52,14 @@ inline asymmetric_generalized_cross_entropy_formula formula_of(
 ///
 ///     loss(i) = ((a + 1)^q - (a + p)^q) / q,   p = softmax(logits(i))(label(i))
 ///
-/// Arguments, special values and errors as softmax_loss, and option_error unless a and q are positive and finite.
+/// Arguments, special values and errors as softmax_loss, and option_error unless a and q lie in [2^-100, 2^100] and
+/// (a + 1)^q is at most 2^40; for double, 2^-900, 2^900 and 2^400.
 /// Zhou et al., ICML 2021 (arXiv 2106.03110), definition 3.
 template <executor Exec, score_tensor Logits, loss_output Loss, loss_output Grad>
 void asymmetric_generalized_cross_entropy(Exec&& ex, const Logits& logits, const loss_labels& labels, Loss&& loss,
                                           Grad&& grad,
                                           const asymmetric_generalized_cross_entropy_options& options = {}) {
-  detail::require_domain("asymmetric_generalized_cross_entropy", options);
+  detail::require_domain<detail::loss_number<Logits>>("asymmetric_generalized_cross_entropy", options);
   detail::formula_loss("asymmetric_generalized_cross_entropy", ex, logits, labels, loss, grad,
                        detail::formula_of(options));
 }

@@ -47,9 +47,12 @@ struct asymmetric_unhinged_formula {
   }
 };
 
-inline void require_domain(std::string_view function, const asymmetric_unhinged_options& options) {
+template <class T>
+void require_domain(std::string_view function, const asymmetric_unhinged_options& options) {
   require_option(function, "a", options.a, options.a >= 1 && std::isfinite(options.a), "a finite number from 1 on");
-  require_option(function, "q", options.q, options.q > 0 && std::isfinite(options.q), "a positive finite number");
+  require_temperature<T>(function, options.a, "a");
+  require_temperature<T>(function, options.q, "q");
+  require_power<T>(function, "a^q", options.a, options.q);
 }
 inline asymmetric_unhinged_formula formula_of(const asymmetric_unhinged_options& options) {
   return {options.a, options.q};
@@ -61,12 +64,13 @@ inline asymmetric_unhinged_formula formula_of(const asymmetric_unhinged_options&
 ///
 ///     loss(i) = ((a - p)^q - (a - 1)^q) / q,   p = softmax(logits(i))(label(i))
 ///
-/// Arguments, special values and errors as softmax_loss, and option_error unless a >= 1 and q > 0 are finite.
+/// Arguments, special values and errors as softmax_loss, and option_error unless a lies in [1, 2^100], q in
+/// [2^-100, 2^100] and a^q is at most 2^40; for double, 2^900, 2^-900 and 2^400.
 /// Zhou et al., ICML 2021 (arXiv 2106.03110), definition 4.
 template <executor Exec, score_tensor Logits, loss_output Loss, loss_output Grad>
 void asymmetric_unhinged(Exec&& ex, const Logits& logits, const loss_labels& labels, Loss&& loss, Grad&& grad,
                          const asymmetric_unhinged_options& options = {}) {
-  detail::require_domain("asymmetric_unhinged", options);
+  detail::require_domain<detail::loss_number<Logits>>("asymmetric_unhinged", options);
   detail::formula_loss("asymmetric_unhinged", ex, logits, labels, loss, grad, detail::formula_of(options));
 }
 template <score_tensor Logits, loss_output Loss, loss_output Grad>

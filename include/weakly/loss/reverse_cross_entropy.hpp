@@ -26,9 +26,11 @@ struct reverse_cross_entropy_formula {
   }
 };
 
-inline void require_domain(std::string_view function, const reverse_cross_entropy_options& options) {
+template <class T>
+void require_domain(std::string_view function, const reverse_cross_entropy_options& options) {
   require_option(function, "log_zero", options.log_zero, options.log_zero > 0 && std::isfinite(options.log_zero),
                  "a positive finite number");
+  require_power<T>(function, "log_zero", options.log_zero, 1);
 }
 inline reverse_cross_entropy_formula formula_of(const reverse_cross_entropy_options& options) {
   return {options.log_zero};
@@ -40,12 +42,13 @@ inline reverse_cross_entropy_formula formula_of(const reverse_cross_entropy_opti
 ///
 ///     loss(i) = A (1 - p),   p = softmax(logits(i))(label(i))
 ///
-/// Arguments, special values and errors as softmax_loss, and option_error unless A is positive and finite.
+/// Arguments, special values and errors as softmax_loss, and option_error unless A is positive and at most 2^40
+/// (double: 2^400).
 /// Wang et al., ICCV 2019 (arXiv 1908.06112), eq. 6.
 template <executor Exec, score_tensor Logits, loss_output Loss, loss_output Grad>
 void reverse_cross_entropy(Exec&& ex, const Logits& logits, const loss_labels& labels, Loss&& loss, Grad&& grad,
                            const reverse_cross_entropy_options& options = {}) {
-  detail::require_domain("reverse_cross_entropy", options);
+  detail::require_domain<detail::loss_number<Logits>>("reverse_cross_entropy", options);
   detail::formula_loss("reverse_cross_entropy", ex, logits, labels, loss, grad, detail::formula_of(options));
 }
 template <score_tensor Logits, loss_output Loss, loss_output Grad>

@@ -10,6 +10,8 @@
 #include <weakly/loss/loss_labels.hpp>
 #include <weakly/loss/row_loss.hpp>
 
+#include <cmath>
+#include <limits>
 #include <string_view>
 
 namespace weakly::inline v0::detail {
@@ -31,6 +33,16 @@ void require_temperature(std::string_view function, double temperature, std::str
   if (!(temperature >= 1 / limit && temperature <= limit))
     fail<option_error>(function, ": ", option, " is ", temperature, "; the arithmetic of the scores takes ", 1 / limit,
                        " to ", limit);
+}
+
+/// Throws option_error where a power base^exponent of a loss, or its exponent, leaves the arithmetic T no room for what it
+/// is multiplied with. The base may be off by some roundings.
+template <class T>
+void require_power(std::string_view function, std::string_view what, double base, double exponent) {
+  constexpr double limit = sizeof(T) == 4 ? 0x1p40 : 0x1p400;
+  const double power = std::pow(base * (1 + 4 * double(std::numeric_limits<T>::epsilon())), exponent);
+  if (!(power <= limit))
+    fail<option_error>(function, ": ", what, " is ", power, "; the arithmetic of the scores takes up to ", limit);
 }
 
 /// Throws shape_error where a loss that is 0/0 for a single class meets one.
