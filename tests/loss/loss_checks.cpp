@@ -151,23 +151,25 @@ void check_ways_to_call(const any_loss& call, const traits& t) {
     CHECK(same_bits(other.loss, b.loss));
     CHECK(same_bits(other.grad, b.grad));
 
+    // The storage types give what their values as floats do.
     std::vector<weakly::half> half_logits, half_grad(b.logits.size());
-    std::vector<weakly::bfloat16> brain_grad(b.logits.size());
-    std::vector<float> rounded;
+    std::vector<weakly::bfloat16> brain_logits, brain_grad(b.logits.size());
+    std::vector<float> rounded_half, rounded_brain;
     for (const float x : b.logits) {
-      half_logits.emplace_back(x);
-      rounded.push_back(float(half_logits.back()));
+      rounded_half.push_back(float(half_logits.emplace_back(x)));
+      rounded_brain.push_back(float(brain_logits.emplace_back(x)));
     }
-    call(weakly::seq, weakly::view(rounded.data(), b.n, k), b.label, b.loss, b.g());
+    call(weakly::seq, weakly::view(rounded_half.data(), b.n, k), b.label, b.loss, b.g());
     call(weakly::seq, weakly::view(half_logits.data(), b.n, k), b.label, other.loss,
          weakly::view(half_grad.data(), b.n, k));
     CHECK(same_bits(other.loss, b.loss));
-    call(weakly::seq, weakly::view(half_logits.data(), b.n, k), b.label, weakly::discard,
+    call(weakly::seq, weakly::view(rounded_brain.data(), b.n, k), b.label, weakly::discard, other.g());
+    call(weakly::seq, weakly::view(brain_logits.data(), b.n, k), b.label, weakly::discard,
          weakly::view(brain_grad.data(), b.n, k));
     bool equal = true;
     for (std::size_t i = 0; i < b.grad.size(); ++i)
-      equal &=
-          half_grad[i].bits == weakly::half(b.grad[i]).bits && brain_grad[i].bits == weakly::bfloat16(b.grad[i]).bits;
+      equal &= half_grad[i].bits == weakly::half(b.grad[i]).bits &&
+               brain_grad[i].bits == weakly::bfloat16(other.grad[i]).bits;
     CHECK(equal);
   }
   // A batch [2, 3, k] is six rows.
@@ -220,7 +222,7 @@ void check_weights_and_bad_input(const any_loss& call, const traits& t) {
       }
     }
 
-    // Finite logits of any size give finite numbers.
+    // Logits whose differences are finite give finite numbers.
     for (const double size : {1e4, 1e30}) {
       other = b;
       for (double& x : other.logits) x *= size;

@@ -83,8 +83,8 @@ bool same_bits(const V& a, const V& b) {
   return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(a[0])) == 0;
 }
 
-/// call(ex, logits, labels, loss, grad) of a loss, compiled for few types however it is called: float, double and half,
-/// with and without either output, an executor that may be any, views.
+/// call(ex, logits, labels, loss, grad) of a loss, compiled for few types however it is called: float, double, half
+/// and bfloat16, with and without either output, an executor that may be any, views.
 class any_loss {
  public:
   template <class Call>
@@ -92,12 +92,8 @@ class any_loss {
   any_loss(Call call)
       : single_(of<float>(call)),
         wide_(of<double>(call)),
-        half_([call](const work<weakly::half>& w) {
-          if (w.loss.data() != nullptr)
-            call(*w.ex, w.logits, *w.labels, weakly::view(w.loss.data(), w.loss.extent(0)), w.grad);
-          else
-            call(*w.ex, w.logits, *w.labels, weakly::discard, w.brain_grad);
-        }),
+        half_([call](const work<weakly::half>& w) { call(*w.ex, w.logits, *w.labels, w.loss, w.grad); }),
+        brain_([call](const work<weakly::bfloat16>& w) { call(*w.ex, w.logits, *w.labels, weakly::discard, w.grad); }),
         deep_([call](executor& ex, const weakly::tensor_view<const double, 3>& x, const weakly::loss_labels& y,
                      const weakly::tensor_view<double, 2>& loss,
                      const weakly::tensor_view<double, 3>& grad) { call(ex, x, y, loss, grad); }) {}
@@ -109,20 +105,17 @@ class any_loss {
       deep_(any, logits, labels, loss, grad);
     } else {
       using T = typename Logits::value_type;
-      work<T> w{&any, logits, &labels, {}, {}, {}};
+      work<T> w{&any, logits, &labels, {}, {}};
       if constexpr (!is_discarded<Loss>) w.loss = weakly::view(loss);
-      if constexpr (!is_discarded<Grad>) {
-        if constexpr (std::is_same_v<typename std::remove_cvref_t<Grad>::value_type, weakly::bfloat16>)
-          w.brain_grad = grad;
-        else
-          w.grad = grad;
-      }
+      if constexpr (!is_discarded<Grad>) w.grad = grad;
       if constexpr (std::is_same_v<T, float>)
         single_(w);
       else if constexpr (std::is_same_v<T, double>)
         wide_(w);
-      else
+      else if constexpr (std::is_same_v<T, weakly::half>)
         half_(w);
+      else
+        brain_(w);
     }
   }
 
@@ -139,7 +132,6 @@ class any_loss {
     const weakly::loss_labels* labels;
     weakly::vector_view<weakly::arithmetic_t<T>> loss;
     weakly::matrix_view<T> grad;
-    weakly::matrix_view<weakly::bfloat16> brain_grad;
   };
 
   template <class T, class Call>
@@ -157,6 +149,7 @@ class any_loss {
   std::function<void(const work<float>&)> single_;
   std::function<void(const work<double>&)> wide_;
   std::function<void(const work<weakly::half>&)> half_;
+  std::function<void(const work<weakly::bfloat16>&)> brain_;
   std::function<void(executor&, const weakly::tensor_view<const double, 3>&, const weakly::loss_labels&,
                      const weakly::tensor_view<double, 2>&, const weakly::tensor_view<double, 3>&)>
       deep_;

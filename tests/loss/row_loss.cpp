@@ -23,6 +23,13 @@ struct own_formula {
   }
 };
 
+struct plain_formula {
+  template <class V>
+  weakly::softmax_gradient<V> operator()(const weakly::label_softmax<V>& row) const {
+    return weakly::loss_of_probability(row, row.cross_entropy, V(-1));
+  }
+};
+
 const auto call = [](auto&& ex, const auto& logits, const weakly::loss_labels& label, auto&& loss, auto&& grad) {
   weakly::softmax_loss(ex, logits, label, loss, grad, own_formula{});
 };
@@ -95,5 +102,26 @@ TEST_CASE_TEMPLATE("gradients too large for the caches have the bits of small ba
     weakly::softmax_loss(weakly::seq, b.x(), weakly::loss_labels(b.label).weights(weight), b.loss,
                          weakly::view(b.logits.data(), n, k), own_formula{});
     CHECK(same_bits(b.logits, grad, 0, grad.size()));
+  }
+}
+
+TEST_CASE("logits whose difference is finite give finite rows, and further apart ones NaN in their row alone") {
+  for (const weakly::index_t k : {weakly::index_t(2), weakly::index_t(300)}) {  // short and long rows
+    const auto at = [k](weakly::index_t i, weakly::index_t j) { return static_cast<std::size_t>(i * k + j); };
+    std::vector<float> logits(static_cast<std::size_t>(4 * k), 0.0f), loss(4), grad(logits.size());
+    const std::vector<int> label{1, 1, 1, 0};
+    logits[at(0, 0)] = 1.5e38f, logits[at(0, 1)] = -1.5e38f;
+    logits[at(1, 0)] = 2e38f, logits[at(1, 1)] = -2e38f;  // 4e38 apart
+    logits[at(2, 0)] = 3e38f;
+    logits[at(3, 0)] = 1e38f, logits[at(3, 1)] = -1e38f;
+    weakly::softmax_loss(weakly::view(logits.data(), 4, k), label, loss, weakly::view(grad.data(), 4, k),
+                         plain_formula{});
+    for (const weakly::index_t i : {0, 2, 3})
+      for (weakly::index_t j = 0; j < k; ++j) CHECK(std::isfinite(grad[at(i, j)]));
+    CHECK(loss[0] == 3e38f);
+    CHECK(std::isnan(loss[1]));
+    CHECK(std::isnan(grad[at(1, 1)]));
+    CHECK(loss[2] == 3e38f);
+    CHECK(loss[3] < 1e-27f);  // what the kept exponentials of far classes are at least, k times
   }
 }
