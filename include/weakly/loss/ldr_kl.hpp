@@ -64,9 +64,10 @@ bool ldr_kl_by_softmax(const softmax_scores<T>& scores, double lambda) {
 /// lambda_grad  [...]     or left out
 ///
 /// lambda = 1 without margins is cross-entropy less log k; lambda = 0 is the greatest delta, p uniform over those that
-/// attain it; lambda = inf is the mean of delta. The gradient by a margin c(j) is p(j): that by the logits, but at the
-/// label one more. A row with a NaN or +inf, or whose label is excluded, comes out as NaN, and no other row does.
-/// Throws option_error for a lambda that is negative or NaN, else as softmax_loss.
+/// attain it; lambda = inf is the mean of delta, which an excluded class makes -inf while its p stays 1/k like all
+/// others. The gradient by a margin c(j) is p(j): that by the logits, but at the label one more. A row with a NaN or
+/// +inf, or whose label is excluded, comes out as NaN, and no other row does. Throws option_error for a lambda that is
+/// negative or NaN, else as softmax_loss.
 ///
 /// Between 1e-6 and 10 (double: 100) the loss is computed by the softmax kernel, with an error below 1e-5 (1e-12)
 /// max(1, greatest |f|); outside, with row_margins, and with lambda_grad by one that centres nearly uniform rows, where
