@@ -174,18 +174,23 @@ TEST_CASE("multilabel_cluster_discrimination refuses classes in both sets after 
   CHECK(grad[0] == 0);
   CHECK(loss[1] > 4);
 
-  const auto refused = [&](std::vector<int> p, std::vector<int> m) {
+  const auto refused = [&](std::vector<int> p, std::vector<int> m, const char* why) {
     loss.assign(1, 7.0);
-    CHECK_THROWS_AS(weakly::listed_cluster_discrimination(
-                        weakly::view(s.data(), 1, 4), weakly::view(p.data(), 1, p.size()),
-                        weakly::view(m.data(), 1, m.size()), loss, weakly::view(grad.data(), 1, 4)),
-                    weakly::value_error);
+    message.clear();
+    try {
+      weakly::listed_cluster_discrimination(weakly::view(s.data(), 1, 4), weakly::view(p.data(), 1, p.size()),
+                                            weakly::view(m.data(), 1, m.size()), loss,
+                                            weakly::view(grad.data(), 1, 4));
+    } catch (const weakly::value_error& e) {
+      message = e.what();
+    }
+    CHECK(message.find(why) != std::string::npos);
     CHECK(loss[0] == 0);
   };
-  refused({0}, {1, 4});
-  refused({0, 0}, {1});
-  refused({1, 0}, {2});
-  refused({0, -1, 3}, {-1, 1, 2, 3});
+  refused({0}, {1, 4}, "class 4 of row 0 is out of order or range in `negative`");
+  refused({0, 0}, {1}, "class 0 of row 0 is out of order or range in `positive`");
+  refused({1, 0}, {2}, "class 0 of row 0 is out of order or range in `positive`");
+  refused({0, -1, 3}, {-1, 1, 2, 3}, "class 3 of row 0 is in both lists");
   CHECK_THROWS_AS(
       weakly::multilabel_cluster_discrimination(weakly::view(s.data(), 2, 2), weakly::view(positive.data(), 1, 4),
                                                 weakly::view(negative.data(), 2, 2), weakly::discard, weakly::discard),

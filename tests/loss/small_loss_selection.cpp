@@ -77,5 +77,6 @@ TEST_CASE("small_loss_selection refuses rates that are none, memory of another s
   }
   CHECK_THROWS_AS(weakly::small_loss_selection(loss, 0.5, std::span<index_t>(rows)), weakly::shape_error);
   CHECK_THROWS_AS(weakly::forget_rate(-1, 0.2, 5), weakly::option_error);
+  CHECK_THROWS_AS(weakly::forget_rate(0, 0.2, -5), weakly::option_error);
 }
 #endif

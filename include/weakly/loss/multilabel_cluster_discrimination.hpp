@@ -14,6 +14,7 @@
 #include <cmath>
 #include <cstddef>
 #include <limits>
+#include <string_view>
 #include <type_traits>
 
 namespace weakly::inline v0 {
@@ -128,30 +129,50 @@ struct class_lists {
   index_t at(index_t i, index_t e) const { return static_cast<index_t>(list(i, e)); }
   bool listed(index_t i, index_t e) const { return list(i, e) >= Index(0); }
 
-  /// Whether the numbers ascend, below k, those that are negative apart.
-  bool is_sound(index_t i, index_t k) const {
+  /// Where the numbers stop ascending below k, those that are negative apart; count() where they do not.
+  index_t first_unsound(index_t i, index_t k) const {
     index_t before = -1;
     for (index_t e = 0; e < count(); ++e) {
       if (!listed(i, e)) continue;
-      if (!is_label(list(i, e), k) || at(i, e) <= before) return false;
+      if (!is_label(list(i, e), k) || at(i, e) <= before) return e;
       before = at(i, e);
     }
-    return true;
+    return count();
   }
+  bool is_sound(index_t i, index_t k) const { return first_unsound(i, k) == count(); }
 };
 
+/// Where in `a` a class is that `b` has too, or a.count().
 template <class P, class N>
-bool share_a_class(const class_lists<P>& a, const class_lists<N>& b, index_t i) {
+index_t first_shared(const class_lists<P>& a, const class_lists<N>& b, index_t i) {
   for (index_t x = 0, y = 0; x < a.count() && y < b.count();) {
     if (!a.listed(i, x) || (b.listed(i, y) && a.at(i, x) < b.at(i, y))) {
       ++x;
     } else if (!b.listed(i, y) || b.at(i, y) < a.at(i, x)) {
       ++y;
     } else {
-      return true;
+      return x;
     }
   }
-  return false;
+  return a.count();
+}
+
+/// Throws value_error for the number that makes row bad.first_bad_row one that is left out.
+template <class P, class N>
+void require_lists_ok(std::string_view function, const class_lists<P>& positive, const class_lists<N>& negative,
+                      const status& bad, index_t k) {
+  if (bad.ok()) return;
+  const index_t i = bad.first_bad_row;
+  const auto refuse = [&](auto number, std::string_view where) {
+    fail<value_error>(function, ": class ", number, " of row ", i, where, " (", bad.count,
+                      bad.count == 1 ? " such row" : " such rows", "); class numbers must ascend inside [0, ", k,
+                      ") and be in one list only");
+  };
+  if (const index_t e = positive.first_unsound(i, k); e < positive.count())
+    refuse(positive.list(i, e), " is out of order or range in `positive`");
+  if (const index_t e = negative.first_unsound(i, k); e < negative.count())
+    refuse(negative.list(i, e), " is out of order or range in `negative`");
+  refuse(positive.at(i, first_shared(positive, negative, i)), " is in both lists");
 }
 
 template <class T, class P, class N>
@@ -170,7 +191,7 @@ struct listed_discrimination_rows {
  private:
   void row(index_t i, status& bad) const {
     const index_t k = logits.columns();
-    if (!positive.is_sound(i, k) || !negative.is_sound(i, k) || share_a_class(positive, negative, i)) {
+    if (!positive.is_sound(i, k) || !negative.is_sound(i, k) || first_shared(positive, negative, i) < positive.count()) {
       bad.report(i);
       fill_row(loss, i, 1, T(0));
       return;
@@ -278,8 +299,7 @@ void listed_cluster_discrimination(Exec&& ex, const Logits& logits, const Positi
                                                          detail::gradient_sink<T>(name, grad, n, k)};
   detail::shared_status bad;
   for_row_chunks(ex, n, p.extent(1) + m.extent(1), [&](index_t first, index_t last) { bad.merge(rows(first, last)); });
-  require_ok(bad.load(),
-             "listed_cluster_discrimination: class numbers must ascend inside [0, k) and be in one list only");
+  detail::require_lists_ok(name, rows.positive, rows.negative, bad.load(), k);
 }
 template <score_tensor Logits, label_tensor Positive, label_tensor Negative, loss_output Loss, loss_output Grad>
   requires readable_matrix<Logits> && readable_matrix<Positive> && readable_matrix<Negative>

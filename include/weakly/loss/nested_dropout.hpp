@@ -51,7 +51,9 @@ class nested_dropout {
     if (!(options.deviation > 0 && std::isfinite(options.deviation)))
       detail::fail<option_error>("nested_dropout: deviation is ", options.deviation,
                                  "; it must be positive and finite");
-    if (!std::isfinite(options.mean)) detail::fail<option_error>("nested_dropout: mean is ", options.mean);
+    if (!std::isfinite(options.mean))
+      detail::fail<option_error>("nested_dropout: mean is ", options.mean,
+                                 "; it must be finite, such as 0 or a number of features");
     double total = 0;
     for (index_t i = 1; i <= features; ++i) {
       const double t = (double(i) - options.mean) / options.deviation;

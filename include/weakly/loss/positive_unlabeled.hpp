@@ -11,6 +11,7 @@
 #include <weakly/loss/row_loss.hpp>
 
 #include <algorithm>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -27,8 +28,8 @@ enum class margin_loss : std::uint8_t {
 struct positive_unlabeled_options {
   margin_loss base = margin_loss::sigmoid;
   bool nonnegative = true;  ///< false: the unbiased estimator, which may go far below zero
-  double beta = 0;          ///< how far below zero the risk of the negatives may go before it counts as overfitted
-  double gamma = 1;         ///< the step back from there, relative to its gradient
+  double beta = 0;          ///< how far below zero the negatives' risk may go before it counts as overfitted; inf: any
+  double gamma = 1;         ///< the step back from there, relative to its gradient; finite
 };
 
 struct positive_unlabeled_risk {
@@ -160,7 +161,8 @@ struct positive_unlabeled_columns {
 
 inline void require_options(const positive_unlabeled_options& o) {
   if (!(o.beta >= 0)) fail<option_error>("positive_unlabeled: beta is ", o.beta, "; it must be zero or more");
-  if (!(o.gamma >= 0)) fail<option_error>("positive_unlabeled: gamma is ", o.gamma, "; it must be zero or more");
+  if (!(o.gamma >= 0 && std::isfinite(o.gamma)))
+    fail<option_error>("positive_unlabeled: gamma is ", o.gamma, "; it must be finite and zero or more");
 }
 inline void require_prior(double prior, index_t column) {
   if (!(prior > 0 && prior < 1))

@@ -43,11 +43,13 @@ inline index_t small_loss_count(index_t n, double rate) {
 }
 
 /// Forget rate of an epoch: from zero at epoch 0 linearly to `final_rate` at epoch ramp_epochs - 1, and that from then
-/// on. Throws option_error for a negative epoch or a rate outside [0, 1].
+/// on. Throws option_error for a negative epoch or ramp, or a rate outside [0, 1]. A ramp of 0 or 1 is none.
 inline double forget_rate(index_t epoch, double final_rate, index_t ramp_epochs) {
   if (!(final_rate >= 0 && final_rate <= 1))
     detail::fail<option_error>("forget_rate: final rate ", final_rate, " is outside [0, 1]");
   if (epoch < 0) detail::fail<option_error>("forget_rate: epoch ", epoch, " is negative; epochs count from 0");
+  if (ramp_epochs < 0)
+    detail::fail<option_error>("forget_rate: ramp_epochs is ", ramp_epochs, "; give 0 for no ramp");
   return epoch >= ramp_epochs - 1 ? final_rate : final_rate * (double(epoch) / double(ramp_epochs - 1));
 }
 
