@@ -195,7 +195,7 @@ TEST_CASE("ldr_kl takes margins by class, by label, from a table and by row") {
           [&](index_t i, int, index_t j) { return static_cast<long double>(rows[std::size_t(5 * i + j)]); });
 }
 
-TEST_CASE("ldr_kl of an excluded class gives it no gradient but at lambda = inf, and a margin far above lambda loses no digit") {
+TEST_CASE("ldr_kl gives an excluded class a gradient at lambda = inf alone; a margin far above lambda loses no digit") {
   const result excluded({0, -inf, 1}, {0}, {.lambda = 1});
   CHECK(excluded.loss[0] == doctest::Approx(std::log((1 + std::exp(1.0)) / 3)).epsilon(1e-14));
   CHECK(excluded.grad[1] == 0);

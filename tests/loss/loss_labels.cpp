@@ -104,8 +104,7 @@ TEST_CASE("a weight that is negative, NaN or infinite is refused by row once all
 TEST_CASE("a class weight that is negative or not finite is refused before anything is written") {
   const std::vector<float> logits(4, 0.0f);
   std::vector<float> loss(2, 7);
-  for (const double bad :
-       {-0.5, std::numeric_limits<double>::quiet_NaN(), std::numeric_limits<double>::infinity()}) {
+  for (const double bad : {-0.5, std::numeric_limits<double>::quiet_NaN(), std::numeric_limits<double>::infinity()}) {
     const std::vector<double> of_class{1, bad};
     std::string message;
     try {

@@ -179,8 +179,7 @@ TEST_CASE("multilabel_cluster_discrimination refuses classes in both sets after 
     message.clear();
     try {
       weakly::listed_cluster_discrimination(weakly::view(s.data(), 1, 4), weakly::view(p.data(), 1, p.size()),
-                                            weakly::view(m.data(), 1, m.size()), loss,
-                                            weakly::view(grad.data(), 1, 4));
+                                            weakly::view(m.data(), 1, m.size()), loss, weakly::view(grad.data(), 1, 4));
     } catch (const weakly::value_error& e) {
       message = e.what();
     }

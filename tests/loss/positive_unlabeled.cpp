@@ -192,9 +192,9 @@ TEST_CASE("positive_unlabeled refuses shapes that disagree and options outside t
     CHECK_THROWS_AS(weakly::positive_unlabeled(score, mark, 0.5, direction, {.beta = bad}), weakly::option_error);
     CHECK_THROWS_AS(weakly::positive_unlabeled(score, mark, 0.5, direction, {.gamma = bad}), weakly::option_error);
   }
-  CHECK_THROWS_AS(weakly::positive_unlabeled(score, mark, 0.5, direction,
-                                             {.gamma = std::numeric_limits<double>::infinity()}),
-                  weakly::option_error);
+  CHECK_THROWS_AS(
+      weakly::positive_unlabeled(score, mark, 0.5, direction, {.gamma = std::numeric_limits<double>::infinity()}),
+      weakly::option_error);
   CHECK_THROWS_AS(weakly::positive_unlabeled(score, mark, 0.5, fewer), weakly::shape_error);
   CHECK_THROWS_AS(weakly::positive_unlabeled(score, std::vector<int>{1}, 0.5, direction), weakly::shape_error);
 }

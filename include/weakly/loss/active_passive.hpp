@@ -55,8 +55,8 @@ struct active_passive_formula {
 /// other  which loss, by its options; reverse_cross_entropy_options{2} makes it mean_absolute_error
 ///
 /// Otherwise arguments, special values and errors as softmax_loss, and option_error for weights outside
-/// [0, 2^25] (double: 2^100) and for what the other loss refuses. k < 2 throws shape_error. Ma et al., ICML 2020 (arXiv 2006.13554);
-/// Zhou et al., ICML 2021 (arXiv 2106.03110).
+/// [0, 2^25] (double: 2^100) and for what the other loss refuses. k < 2 throws shape_error. Ma et al., ICML 2020 (arXiv
+/// 2006.13554); Zhou et al., ICML 2021 (arXiv 2106.03110).
 template <executor Exec, score_tensor Logits, loss_output Loss, loss_output Grad, passive_loss Passive>
 void active_passive(Exec&& ex, const Logits& logits, const loss_labels& labels, Loss&& loss, Grad&& grad,
                     const Passive& other, const active_passive_options& options = {}) {

@@ -191,7 +191,8 @@ struct listed_discrimination_rows {
  private:
   void row(index_t i, status& bad) const {
     const index_t k = logits.columns();
-    if (!positive.is_sound(i, k) || !negative.is_sound(i, k) || first_shared(positive, negative, i) < positive.count()) {
+    if (!positive.is_sound(i, k) || !negative.is_sound(i, k) ||
+        first_shared(positive, negative, i) < positive.count()) {
       bad.report(i);
       fill_row(loss, i, 1, T(0));
       return;

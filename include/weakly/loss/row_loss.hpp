@@ -63,7 +63,7 @@ concept uses_total_cross_entropy = requires {
 inline void require_labels_ok(std::string_view function, const loss_labels& labels, const status& bad, index_t k) {
   if (bad.ok()) return;
   const index_t row = bad.first_bad_row;
-  const std::string_view rows = bad.count == 1          ? " such row"
+  const std::string_view rows = bad.count == 1         ? " such row"
                                 : labels.has_weights() ? " rows with such a label or weight"
                                                        : " such rows";
   if (!is_label(labels.at(row), k))
@@ -360,10 +360,10 @@ void run_row_loss(std::string_view function, Exec& ex, const row_source<T>& logi
 /// formula            called with label_softmax<V>, V a simd::batch of rows; gives softmax_gradient<V>
 ///
 /// A row with a NaN or +inf, or whose label is excluded, comes out as NaN, and no other row does. Logits further apart
-/// than the greatest number of the arithmetic (3.4e38 in float) count as infinitely far apart: their row may be NaN too.
-/// n = 0 does nothing. Throws shape_error, label_error for labels outside [0, k), and value_error for weights that are
-/// negative or not finite: those rows come out as zero and all others are done first. O(n k), allocates nothing. Same
-/// bits for every executor, layout and batch.
+/// than the greatest number of the arithmetic (3.4e38 in float) count as infinitely far apart: their row may be NaN
+/// too. n = 0 does nothing. Throws shape_error, label_error for labels outside [0, k), and value_error for weights that
+/// are negative or not finite: those rows come out as zero and all others are done first. O(n k), allocates nothing.
+/// Same bits for every executor, layout and batch.
 template <executor Exec, score_tensor Logits, loss_output Loss, loss_output Grad, class Formula>
 void softmax_loss(Exec&& ex, const Logits& logits, const loss_labels& labels, Loss&& loss, Grad&& grad,
                   const Formula& formula) {

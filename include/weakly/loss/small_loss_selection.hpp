@@ -48,8 +48,7 @@ inline double forget_rate(index_t epoch, double final_rate, index_t ramp_epochs)
   if (!(final_rate >= 0 && final_rate <= 1))
     detail::fail<option_error>("forget_rate: final rate ", final_rate, " is outside [0, 1]");
   if (epoch < 0) detail::fail<option_error>("forget_rate: epoch ", epoch, " is negative; epochs count from 0");
-  if (ramp_epochs < 0)
-    detail::fail<option_error>("forget_rate: ramp_epochs is ", ramp_epochs, "; give 0 for no ramp");
+  if (ramp_epochs < 0) detail::fail<option_error>("forget_rate: ramp_epochs is ", ramp_epochs, "; give 0 for no ramp");
   return epoch >= ramp_epochs - 1 ? final_rate : final_rate * (double(epoch) / double(ramp_epochs - 1));
 }
 

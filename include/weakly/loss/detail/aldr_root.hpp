@@ -34,7 +34,8 @@ aldr_problem require_aldr(std::string_view function, double lambda0, double alph
   if (!(lambda0 > 0 && std::isfinite(lambda0)))
     fail<option_error>(function, ": lambda0 is ", lambda0, "; it must be positive and finite");
   if (!(alpha > 1 && std::isfinite(alpha)))
-    fail<option_error>(function, ": alpha is ", alpha, "; it must be finite and greater than one, or lambda could become zero");
+    fail<option_error>(function, ": alpha is ", alpha,
+                       "; it must be finite and greater than one, or lambda could become zero");
   if (k == 1 || (k == 0 && n > 0))
     fail<shape_error>(function, ": logits have rows of ", k, k == 1 ? " class" : " classes", "; there must be two");
   margin.require<T>(function, n, k);

@@ -35,8 +35,8 @@ void require_temperature(std::string_view function, double temperature, std::str
                        " to ", limit);
 }
 
-/// Throws option_error where a power base^exponent of a loss, or its exponent, leaves the arithmetic T no room for what it
-/// is multiplied with. The base may be off by some roundings.
+/// Throws option_error where a power base^exponent of a loss, or its exponent, leaves the arithmetic T no room for what
+/// it is multiplied with. The base may be off by some roundings.
 template <class T>
 void require_power(std::string_view function, std::string_view what, double base, double exponent) {
   constexpr double limit = sizeof(T) == 4 ? 0x1p40 : 0x1p400;
