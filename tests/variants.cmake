@@ -13,7 +13,7 @@ set(weakly_tests_of_formulas
     loss/ldam loss/loss_margins loss/logit_adjustment loss/mean_absolute_error
     loss/mixup_consistency loss/nested_dropout loss/normalized_cross_entropy
     loss/reverse_cross_entropy loss/similarity_weights loss/small_loss_selection
-    loss/symmetric_cross_entropy loss/truncated_generalized_cross_entropy
+    loss/symmetric_cross_entropy loss/top_k_svm loss/truncated_generalized_cross_entropy
     noise/calibrate_joint noise/dataset_health noise/latent_algebra
     noise/multilabel_confident_joint noise/multilabel_quality noise/noise_generation
     noise/noise_matrices noise/noisy_labels noise/prune_counts noise/rank_issues)
@@ -24,7 +24,7 @@ set(weakly_tests_of_results
 # Loops and state of their own: the memory sanitizers run these too.
 set(weakly_tests_of_batches
     em/batch_posterior em/candidate_list_posterior loss/brier loss/crammer_singer loss/ldam_multilabel
-    loss/normalized_logits loss/reduction loss/robust_log_loss loss/top_k_svm loss/uncertainty_weighted
+    loss/normalized_logits loss/reduction loss/robust_log_loss loss/uncertainty_weighted
     loss/weston_watkins loss/winner_take_all noise/bounded_selection noise/radix_sort
     loss/aldr_kl_step loss/conditional_transport loss/early_learning loss/ldr_topk
     loss/multilabel_cluster_discrimination loss/multilabel_positive_unlabeled loss/positive_unlabeled
