@@ -1,34 +1,30 @@
 # SPDX-License-Identifier: MIT
 # The preset gcc runs every test. A preset that changes one thing (WEAKLY_TESTS_VARIANT) compiles those that can notice it.
 
-# Formulas and small solvers that own no loop over memory: the row drivers, estimators and tables they run on have tests
-# of their own, which every variant keeps.
+# Formulas, tables and small solvers: the loops over memory are those of drivers and estimators with tests of their own,
+# which every variant keeps.
 set(weakly_tests_of_formulas
-    em/backward_correction em/candidate_argmax em/class_balance em/class_counts em/class_counts_one_vs_rest
-    em/class_top_rows em/complement_loss em/distribution_alignment em/em_consistency em/leveraged_weighted
-    em/mean_scores em/multiple_instance em/pair_posterior em/pair_similarity em/positive_confidence em/proden
-    em/prototypes em/sharpen em/sinkhorn em/two_softmax_transition loss/active_passive
-    loss/asymmetric_generalized_cross_entropy loss/asymmetric_unhinged loss/censoring_weights
-    loss/class_balanced_weights loss/focal loss/generalized_cross_entropy loss/jensen_shannon
-    loss/ldam loss/loss_margins loss/logit_adjustment loss/mean_absolute_error
-    loss/mixup_consistency loss/nested_dropout loss/normalized_cross_entropy
-    loss/reverse_cross_entropy loss/similarity_weights loss/small_loss_selection
-    loss/symmetric_cross_entropy loss/top_k_svm loss/truncated_generalized_cross_entropy
-    noise/calibrate_joint noise/dataset_health noise/latent_algebra
-    noise/multilabel_confident_joint noise/multilabel_quality noise/noise_generation
-    noise/noise_matrices noise/noisy_labels noise/prune_counts noise/rank_issues)
+    loss/active_passive loss/asymmetric_generalized_cross_entropy loss/asymmetric_unhinged loss/censoring_weights
+    loss/class_balanced_weights loss/focal loss/generalized_cross_entropy loss/jensen_shannon loss/ldam
+    loss/logit_adjustment loss/loss_margins loss/mean_absolute_error loss/mixup_consistency loss/nested_dropout
+    loss/normalized_cross_entropy loss/reverse_cross_entropy loss/similarity_weights loss/small_loss_selection
+    loss/symmetric_cross_entropy loss/top_k_svm loss/truncated_generalized_cross_entropy noise/calibrate_joint
+    noise/dataset_health noise/latent_algebra noise/noise_generation noise/noise_matrices noise/prune_counts)
 # Comparisons with stored results of other implementations, and of definitions with each other.
 set(weakly_tests_of_results
-    loss/torch_losses noise/cleanlab_multilabel_golden
-    noise/cleanlab_reference noise/label_issues_definition examples/label_audit_digits examples/label_audit_reports)
+    loss/torch_losses noise/cleanlab_multilabel_golden noise/cleanlab_reference noise/label_issues_definition
+    examples/label_audit_digits examples/label_audit_reports)
 # Loops and state of their own: the memory sanitizers run these too.
-set(weakly_tests_of_batches
-    em/batch_posterior em/candidate_list_posterior loss/brier loss/crammer_singer loss/ldam_multilabel
-    loss/normalized_logits loss/reduction loss/robust_log_loss loss/uncertainty_weighted
-    loss/weston_watkins loss/winner_take_all noise/bounded_selection noise/radix_sort
-    loss/aldr_kl_step loss/conditional_transport loss/early_learning loss/ldr_topk
-    loss/multilabel_cluster_discrimination loss/multilabel_positive_unlabeled loss/positive_unlabeled
-    loss/robust_contrastive loss/robust_contrastive_step)
+set(weakly_tests_of_loops
+    em/backward_correction em/batch_posterior em/candidate_argmax em/candidate_list_posterior em/class_balance
+    em/class_counts em/class_counts_one_vs_rest em/class_top_rows em/complement_loss em/distribution_alignment
+    em/em_consistency em/leveraged_weighted em/mean_scores em/multiple_instance em/pair_posterior em/pair_similarity
+    em/positive_confidence em/proden em/prototypes em/sharpen em/sinkhorn em/two_softmax_transition loss/aldr_kl_step
+    loss/brier loss/conditional_transport loss/crammer_singer loss/early_learning loss/ldam_multilabel loss/ldr_topk
+    loss/multilabel_cluster_discrimination loss/multilabel_positive_unlabeled loss/normalized_logits
+    loss/positive_unlabeled loss/reduction loss/robust_contrastive loss/robust_contrastive_step loss/robust_log_loss
+    loss/uncertainty_weighted loss/weston_watkins loss/winner_take_all noise/bounded_selection
+    noise/multilabel_confident_joint noise/multilabel_quality noise/noisy_labels noise/radix_sort noise/rank_issues)
 # Each allocation is counted in one program a folder; these are the second ones.
 set(weakly_tests_of_allocations em/partial_label_allocations loss/softmax_loss_allocations)
 # The speed of vectors is what differs, their results are the same row for row.
@@ -43,7 +39,7 @@ set(weakly_tests_of_libraries adapt/mdspan adapt/xtensor exec/openmp exec/tbb no
 # With the widest vectors and fused multiplication, and without any, cleanlab's integers must still come out.
 set(weakly_tests_of_cleanlab noise/cleanlab_case noise/cleanlab_golden)
 
-set(weakly_tests_skipped_by_clang ${weakly_tests_of_formulas} ${weakly_tests_of_results} ${weakly_tests_of_batches}
+set(weakly_tests_skipped_by_clang ${weakly_tests_of_formulas} ${weakly_tests_of_results} ${weakly_tests_of_loops}
                                   ${weakly_tests_of_allocations})
 set(weakly_tests_skipped_by_memory ${weakly_tests_of_formulas} ${weakly_tests_of_results} ${weakly_tests_of_allocations}
                                    ${weakly_tests_of_cleanlab} ${weakly_tests_of_sweeps})

@@ -152,6 +152,25 @@ TEST_CASE("class_counts: rows sum to one, columns to the counts, in bags beyond 
   }
 }
 
+TEST_CASE("class_counts: rows are distributions where log 2 is lost beside the loss") {
+  // Both items are of class 1 by their scores, and by symmetry either is the one that is not.
+  const outcome two = infer({0, 1e300, 0, 1e300}, {1, 1});
+  CHECK(two.loss == 1e300);
+  for (const double q : two.posterior) CHECK(q == doctest::Approx(0.5));
+
+  const outcome r =
+      infer({0, 1e300, -1e300, 1e300, 0, -3e300, 2e300, 1e300, 0, 1, -inf, 2, 7e300, 0, -1e300}, {3, 1, 1});
+  for (std::size_t i = 0; i < 5; ++i) {
+    double sum = 0;
+    for (std::size_t c = 0; c < 3; ++c) {
+      CHECK(r.posterior[3 * i + c] >= 0);
+      CHECK(std::abs(r.grad[3 * i + c]) <= 1);
+      sum += r.posterior[3 * i + c];
+    }
+    CHECK(sum == doctest::Approx(1));
+  }
+}
+
 TEST_CASE("class_counts: the gradient is that of the loss") {
   auto logits = random_logits(5 * 3, 2, 3);
   const std::vector<int> counts{2, 2, 1};

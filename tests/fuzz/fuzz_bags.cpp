@@ -16,42 +16,17 @@
 #include <span>
 #include <vector>
 
+#include "fuzz_input.hpp"
+
 namespace {
 
+using fuzz::numbers;
+using fuzz::require;
 using weakly::index_t;
 
-void require(bool holds) {
-  if (!holds) std::abort();
-}
-
-/// Numbers from the fuzzer's bytes; zeros after their end.
-class numbers {
- public:
-  explicit numbers(std::span<const std::uint8_t> bytes) : bytes_(bytes) {}
-
-  std::uint8_t byte() {
-    if (bytes_.empty()) return 0;
-    const std::uint8_t b = bytes_.front();
-    bytes_ = bytes_.subspan(1);
-    return b;
-  }
-  /// Small and plausible, or one of the values that hurt.
-  std::int64_t integer() {
-    constexpr std::int64_t top = std::numeric_limits<std::int64_t>::max();
-    const std::uint8_t b = byte();
-    const std::int64_t odd[] = {-1, top, -top - 1, -300};
-    return b >= 252 ? odd[b - 252] : b % 32;
-  }
-  double logit() {
-    constexpr double inf = std::numeric_limits<double>::infinity();
-    const std::uint8_t b = byte();
-    const double odd[] = {inf, -inf, std::nan(""), 1e300, -1e300, 800, -800, 1e-310};
-    return b >= 248 ? odd[b - 248] : (b - 124) / 8.0;
-  }
-
- private:
-  std::span<const std::uint8_t> bytes_;
-};
+constexpr double infinity = std::numeric_limits<double>::infinity();
+constexpr double hurting_logits[] = {infinity, -infinity, std::numeric_limits<double>::quiet_NaN(), 1e300, -1e300, 800,
+                                     -800,     1e-310};
 
 /// `size` elements between guards that nobody may change.
 class guarded {
@@ -84,7 +59,7 @@ struct problem {
   explicit problem(numbers& from)
       : classes(1 + from.byte() % 4), items(from.byte() % 24), bags(from.byte() % 6), scratch(0) {
     const bool adds_up = from.byte() % 4 != 0;
-    for (std::size_t i = 0; i <= bags; ++i) begin.push_back(from.integer());
+    for (std::size_t i = 0; i <= bags; ++i) begin.push_back(from.integer(32));
     if (adds_up) {  // most inputs would stop at the offsets
       std::int64_t at = 0;
       for (std::size_t i = 0; i < bags; ++i) {
@@ -96,12 +71,13 @@ struct problem {
       begin[bags] = bags == 0 ? 0 : static_cast<std::int64_t>(items);
     }
     for (std::size_t i = 0; i < bags; ++i) {
-      lower.push_back(from.integer());
-      upper.push_back(from.integer());
-      for (index_t c = 0; c < classes; ++c) counts.push_back(from.integer());
+      lower.push_back(from.integer(32));
+      upper.push_back(from.integer(32));
+      for (index_t c = 0; c < classes; ++c) counts.push_back(from.integer(32));
     }
     scratch = std::size_t(from.byte()) * std::size_t(from.byte()) * 4;
-    for (std::size_t i = 0; i < items * static_cast<std::size_t>(classes); ++i) scores.push_back(from.logit());
+    for (std::size_t i = 0; i < items * static_cast<std::size_t>(classes); ++i)
+      scores.push_back(from.logit(hurting_logits));
     for (std::size_t i = 0; i < items + bags; ++i) marks.push_back(from.byte() % 2);
   }
 };
@@ -124,10 +100,9 @@ void with_outputs(const problem& p, index_t k, bool probabilities_only, F f) {
   std::vector<std::byte> memory(p.scratch);
   weakly::workspace scratch(memory);
   attempt([&] { f(scratch, posterior.inside(), loss.inside(), grad.inside()); });
-  constexpr double inf = std::numeric_limits<double>::infinity();
   posterior.check_range(0, 1 + 1e-9);
-  loss.check_range(0, inf);
-  grad.check_range(probabilities_only ? -1 - 1e-9 : -inf, probabilities_only ? 1 + 1e-9 : inf);
+  loss.check_range(0, infinity);
+  grad.check_range(probabilities_only ? -1 - 1e-9 : -infinity, probabilities_only ? 1 + 1e-9 : infinity);
 }
 
 }  // namespace

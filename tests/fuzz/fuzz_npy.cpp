@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <cstdlib>
 #include <cstring>
 #include <memory>
 #include <optional>
@@ -15,11 +14,11 @@
 #include <utility>
 #include <vector>
 
+#include "fuzz_input.hpp"
+
 namespace {
 
-void require(bool holds) {
-  if (!holds) std::abort();
-}
+using fuzz::require;
 
 /// The fuzzer's bytes. Asking for others would be answered by an error where they are a file's, and is a finding here.
 class memory_source final : public npy::byte_source {

@@ -19,44 +19,17 @@
 #include <span>
 #include <vector>
 
+#include "fuzz_input.hpp"
+
 namespace {
 
+using fuzz::numbers;
+using fuzz::require;
 using weakly::index_t;
 
-constexpr double infinite = std::numeric_limits<double>::infinity();
-
-void require(bool holds) {
-  if (!holds) std::abort();
-}
-
-/// Numbers from the fuzzer's bytes; zeros after their end.
-class numbers {
- public:
-  explicit numbers(std::span<const std::uint8_t> bytes) : bytes_(bytes) {}
-
-  std::uint8_t byte() {
-    if (bytes_.empty()) return 0;
-    const std::uint8_t b = bytes_.front();
-    bytes_ = bytes_.subspan(1);
-    return b;
-  }
-  /// Small and plausible, or one of the values that hurt.
-  std::int64_t integer(std::int64_t below) {
-    constexpr std::int64_t top = std::numeric_limits<std::int64_t>::max();
-    const std::uint8_t b = byte();
-    const std::int64_t odd[] = {-1, top, -top - 1, -300};
-    return b >= 252 ? odd[b - 252] : b % below;
-  }
-  float logit() {
-    constexpr float inf = std::numeric_limits<float>::infinity();
-    const std::uint8_t b = byte();
-    const float odd[] = {inf, -inf, std::nanf(""), 1e30f, -1e30f, 90, -90, 1e-40f};
-    return b >= 248 ? odd[b - 248] : static_cast<float>(b - 124) / 8;
-  }
-
- private:
-  std::span<const std::uint8_t> bytes_;
-};
+constexpr float infinity = std::numeric_limits<float>::infinity();
+constexpr float hurting_logits[] = {infinity, -infinity, std::numeric_limits<float>::quiet_NaN(), 1e30f, -1e30f, 90,
+                                    -90,      1e-40f};
 
 struct problem {
   index_t n, k;
@@ -86,7 +59,7 @@ struct problem {
       for (int b = 0; b < 8; ++b) word = word << 8 | from.byte();
       words.push_back(word);
     }
-    for (index_t i = 0; i < n * k; ++i) scores.push_back(from.logit());
+    for (index_t i = 0; i < n * k; ++i) scores.push_back(from.logit(hurting_logits));
   }
 };
 
@@ -120,7 +93,7 @@ void run(const problem& p, const weakly::candidate_sets& sets, bool lists) {
   }
   attempt([&] { weakly::label_posterior(x, weakly::observed_sets(sets), rows(q), loss, rows(g)); });
   check(q, 0, 1 + 1e-5);
-  check(loss, 0, infinite);
+  check(loss, 0, infinity);
   check(g, -1 - 1e-5, 1 + 1e-5);
   std::vector<float> alone(size);
   attempt(

@@ -170,6 +170,22 @@ void check_loss(const any_loss& call, const plain_loss& plain, const traits& t =
 void check_a_million_classes(const any_loss& call, const plain_loss& plain, const traits& t = {});
 
 /// log of the sum of exp, in long double.
+/// Options at the limit of the arithmetic T: refused, or finite on a confident row, right or wrong.
+template <class T, class Call>
+void check_finite_or_refused(const Call& call, bool refused) {
+  const std::vector<T> logits{40, 0, 0, 40, 0, T(-1e30)};
+  const std::vector<int> label{0, 1};
+  std::vector<T> loss(2), grad(6);
+  const auto run = [&] { call(weakly::view(logits.data(), 2, 3), label, loss, weakly::view(grad.data(), 2, 3)); };
+  if (refused) {
+    CHECK_THROWS_AS(run(), weakly::option_error);
+    return;
+  }
+  run();
+  for (const auto* out : {&loss, &grad})
+    for (const T x : *out) CHECK(std::isfinite(x));
+}
+
 inline long double log_sum_exp(row f) {
   long double top = f[0], sum = 0;
   for (const long double x : f) top = std::max(top, x);

@@ -8,6 +8,7 @@
 #include <cmath>
 #include <cstddef>
 #include <limits>
+#include <numeric>
 #include <span>
 
 namespace weakly::inline v0::detail {
@@ -33,7 +34,7 @@ class exact_class_counter {
 
   static constexpr std::size_t bytes(index_t states, index_t longest, index_t classes) {
     return 2 * scratch_bytes<double>(states) + 3 * scratch_bytes<double>(longest * classes) +
-           3 * scratch_bytes<index_t>(classes);
+           scratch_bytes<double>(longest) + 3 * scratch_bytes<index_t>(classes);
   }
 
   exact_class_counter(workspace& scratch, const char* what, index_t states, index_t longest, index_t classes)
@@ -43,6 +44,7 @@ class exact_class_counter {
         score_(scratch.take<double>(what, longest * classes)),
         posterior_(scratch.take<double>(what, longest * classes)),
         gradient_(scratch.take<double>(what, longest * classes)),
+        level_(scratch.take<double>(what, longest)),
         count_(scratch.take<index_t>(what, classes)),
         stride_(scratch.take<index_t>(what, classes)),
         seen_(scratch.take<index_t>(what, classes)) {}
@@ -104,6 +106,7 @@ class exact_class_counter {
     if (all == nothing) return give_up(b, nothing);
 
     std::fill_n(posterior_.begin(), b * k, 0.0);
+    std::fill_n(level_.begin(), b, nothing);
     std::copy_n(count_.begin(), k, seen_.begin());
     index_t step = b;
     for (index_t s = size; s-- > 0; step += previous()) {
@@ -120,7 +123,16 @@ class exact_class_counter {
         backward_[at(s)] = nothing;
         continue;
       }
-      const double share = std::exp(forward_[at(s)] + top - all);  // probability of this state, over sum
+      // Relative to the likeliest state after as many items. Relative to `all`, which is as great as its terms where
+      // those are, the shares of an item would add up to more or less than one.
+      const double level = forward_[at(s)] + top;
+      double& highest = level_[at(step)];
+      if (level > highest) {
+        const double scale = std::exp(highest - level);
+        for (index_t c = 0; c < k; ++c) q[c] *= scale;
+        highest = level;
+      }
+      const double share = level == nothing ? 0 : std::exp(level - highest);
       for_classes(open, [&](index_t c) {
         const double e = std::exp(backward_[at(s + stride_[at(c)])] + z[c] - top);
         sum += e;
@@ -128,7 +140,11 @@ class exact_class_counter {
       });
       backward_[at(s)] = top + std::log(sum);
     }
-    for (index_t e = 0; e < b * k; ++e) gradient_[at(e)] -= posterior_[at(e)];
+    for (index_t i = 0; i < b; ++i) {
+      double* const q = row(posterior_, i);
+      const double sum = std::accumulate(q, q + k, 0.0);
+      for (index_t c = 0; c < k; ++c) row(gradient_, i)[c] -= q[c] /= sum;
+    }
     return std::min(0.0, all - log_norm);
   }
 
@@ -175,7 +191,7 @@ class exact_class_counter {
   }
 
   index_t classes_;
-  std::span<double> forward_, backward_, score_, posterior_, gradient_;
+  std::span<double> forward_, backward_, score_, posterior_, gradient_, level_;
   std::span<index_t> count_, stride_, seen_;
 };
 
