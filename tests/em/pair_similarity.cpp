@@ -31,10 +31,10 @@ struct scene {
         g2(g1),
         memory(weakly::pair_posterior_scratch(k, 4)) {
     std::mt19937 random(5);
-    std::normal_distribution<double> normal(0, deviation);
+    std::normal_distribution<double> normal;
     for (index_t e = 0; e < n * k; ++e) {
-      first.push_back(normal(random));
-      second.push_back(normal(random));
+      first.push_back(deviation * normal(random));
+      second.push_back(deviation * normal(random));
     }
     for (index_t i = 0; i < n; ++i) share.push_back(i % 3 == 0 ? 0.0 : i % 3 == 1 ? 1.0 : 0.3);
   }
