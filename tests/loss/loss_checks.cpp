@@ -6,6 +6,11 @@
 
 #include <doctest/doctest.h>
 
+template class weakly::detail::softmax_loss_rows<float>;
+template class weakly::detail::softmax_loss_rows<double>;
+template class weakly::detail::whole_rows<float>;
+template class weakly::detail::whole_rows<double>;
+
 namespace loss_checks {
 
 float_error::float_error(row f, const traits& t) {

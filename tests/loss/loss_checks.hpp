@@ -7,6 +7,7 @@
 #include <weakly/core/executor.hpp>
 #include <weakly/core/half.hpp>
 #include <weakly/core/view.hpp>
+#include <weakly/loss/detail/row_softmax.hpp>
 #include <weakly/loss/row_loss.hpp>
 
 #include <algorithm>
@@ -22,6 +23,12 @@
 #include <type_traits>
 #include <utility>
 #include <vector>
+
+// What all losses share is compiled once, by loss_checks.cpp.
+extern template class weakly::detail::softmax_loss_rows<float>;
+extern template class weakly::detail::softmax_loss_rows<double>;
+extern template class weakly::detail::whole_rows<float>;
+extern template class weakly::detail::whole_rows<double>;
 
 namespace loss_checks {
 
@@ -169,7 +176,6 @@ void check_loss(const any_loss& call, const plain_loss& plain, const traits& t =
 /// Value of three rows of a million classes, and a gradient that sums to zero, in double and in float.
 void check_a_million_classes(const any_loss& call, const plain_loss& plain, const traits& t = {});
 
-/// log of the sum of exp, in long double.
 /// Options at the limit of the arithmetic T: refused, or finite on a confident row, right or wrong.
 template <class T, class Call>
 void check_finite_or_refused(const Call& call, bool refused) {
@@ -186,6 +192,7 @@ void check_finite_or_refused(const Call& call, bool refused) {
     for (const T x : *out) CHECK(std::isfinite(x));
 }
 
+/// log of the sum of exp, in long double.
 inline long double log_sum_exp(row f) {
   long double top = f[0], sum = 0;
   for (const long double x : f) top = std::max(top, x);

@@ -94,4 +94,15 @@ class line_stream {
   T offset_ = 0;
 };
 
+/// Two lines at a time, where there are as many: what a softmax writes of the rows before while it reads on.
+template <class T>
+struct two_line_steps {
+  line_stream<T>& lines;
+
+  WEAKLY_INLINE void operator()() const {
+    lines.step();
+    lines.step();
+  }
+};
+
 }  // namespace weakly::inline v0::detail

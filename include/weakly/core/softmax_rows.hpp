@@ -73,6 +73,11 @@ WEAKLY_INLINE bool is_plain(T others, T label) {
   return label >= least_plain_sum<T> && sum >= least_plain_sum<T> && sum <= greatest_plain_sum<T>;
 }
 
+/// What need not be done between exponentials. Named, so that everything computed here is compiled once a number type.
+struct nothing_between {
+  void operator()() const {}
+};
+
 /// e[j] = exp((x[j] + c[j]) scale) for j < count, and their sum; c is zero where it is null. Calls between() once for
 /// every two cache lines.
 template <class T, class Between>
@@ -270,7 +275,7 @@ class softmax_row {
                                          exponents_.origin, count - behind));
     }
     exponents_.top = top;
-    softmax_sums<T> sums = pass(deviation, [] {});
+    softmax_sums<T> sums = pass(deviation, nothing_between());
     sums.top = top;
     return sums;
   }
@@ -280,7 +285,7 @@ class softmax_row {
   T* exps(index_t column, index_t count) {
     if (kept_ != nullptr) return kept_ + column;
     T ignored;
-    compute(column, count, ignored, [] {});
+    compute(column, count, ignored, nothing_between());
     return room_;
   }
 

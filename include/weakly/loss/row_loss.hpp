@@ -93,7 +93,81 @@ void fill_row(const row_sink<T>& to, index_t row, index_t k, T value) {
     to.put_part(row, j, std::min(row_blocks<T>::block, k - j), block);
 }
 
+/// What the sums of some rows come in, a place for each row.
+template <class T>
+struct row_sums {
+  const T *others, *label, *top, *factor, *deviation;  // softmax_sums
+  const T* weight;
+};
+
+/// What a formula makes of them: values, and how the kept exponentials become the gradient.
+template <class T>
+struct row_terms {
+  static constexpr index_t capacity = softmax_tile<T>::capacity;
+  alignas(64) T value[std::size_t(capacity)];
+  alignas(64) T scale[std::size_t(capacity)];
+  alignas(64) T offset[std::size_t(capacity)];
+  alignas(64) T at_label[std::size_t(capacity)];
+};
+
+/// A formula as the driver calls it, a tile at a time: all else that a loss does is compiled once for all formulas.
+template <class T>
+struct row_formula {
+  const void* formula;
+  bool uses_total;
+  // Reads and writes whole batches.
+  void (*apply)(const row_formula&, const softmax_scores<T>&, const row_sums<T>&, index_t rows, row_terms<T>&);
+};
+
 template <class T, class Formula>
+void apply_formula(const row_formula<T>& of, const softmax_scores<T>& scores, const row_sums<T>& sums, index_t rows,
+                   row_terms<T>& out) {
+  using batch = simd::batch<T>;
+  const Formula formula = *static_cast<const Formula*>(of.formula);
+  const batch excluded = excluded_exp(scores);
+  for (index_t r = 0; r < rows; r += batch::size) {
+    const batch others = simd::load(sums.others + r), label = simd::load(sums.label + r),
+                top = simd::load(sums.top + r);
+    const batch sum = others + label;
+    const batch inverse = batch(T(1)) / sum;
+    label_softmax<batch> row;
+    row.p = label * inverse;
+    row.q = others * inverse;
+    row.classes = batch(static_cast<T>(scores.classes()));
+    row.total_cross_entropy = batch(T(0));
+    if constexpr (uses_total_cross_entropy<Formula>)
+      row.total_cross_entropy = simd::log(sum) * row.classes - simd::load(sums.deviation + r);
+
+    batch log_sum = simd::log1p_nonnegative(others / label);
+    const auto plain = top == batch(T(0));
+    const bool all_plain = simd::all(plain);
+    if (!all_plain) log_sum = simd::select(plain, log_sum, simd::log(sum));
+    softmax_gradient<batch> g;
+    if constexpr (requires { formula.of_scores(row, top, log_sum); }) {
+      row.cross_entropy = batch(T(0));
+      g = formula.of_scores(row, top, log_sum);
+    } else {
+      row.cross_entropy = all_plain ? log_sum : top / batch(scores.temperature) + log_sum;
+      g = formula(row);
+    }
+    g.scale *= simd::load(sums.factor + r) * inverse;
+    // Not where it would be denormal, which some processors take a hundred cycles for.
+    const batch floor = g.scale * excluded;
+    g.offset -= simd::select(simd::abs(floor) >= std::numeric_limits<T>::min(), floor, T(0));
+    const batch weight = simd::load(sums.weight + r);
+    if (!simd::all(weight == batch(T(1)))) {
+      const auto left_out = weight == batch(T(0));  // whatever its scores are, NaN included
+      for (batch* const x : {&g.value, &g.scale, &g.offset, &g.at_label})
+        *x = simd::select(left_out, T(0), *x * weight);
+    }
+    simd::store(out.value + r, g.value);
+    simd::store(out.scale + r, g.scale);
+    simd::store(out.offset + r, g.offset);
+    simd::store(out.at_label + r, g.at_label);
+  }
+}
+
+template <class T>
 class softmax_loss_rows {
  public:
   using batch = simd::batch<T>;
@@ -101,10 +175,9 @@ class softmax_loss_rows {
   softmax_scores<T> scores;
   loss_labels labels;
   row_sink<T> loss, grad;
-  Formula formula;
+  row_formula<T> formula;
   bool stream = false;    // past the caches, because the gradient is too large to stay in them
   bool overlaps = false;  // the gradient may lie where the logits are
-  T excluded = excluded_exp(scores);
 
   status operator()(index_t first, index_t last) const {
     status bad = no_bad_rows();
@@ -121,57 +194,11 @@ class softmax_loss_rows {
   static constexpr index_t lanes = batch::size;
   static constexpr index_t capacity = softmax_tile<T>::capacity;
 
-  struct terms {
-    alignas(64) T value[std::size_t(capacity)];
-    alignas(64) T scale[std::size_t(capacity)];
-    alignas(64) T offset[std::size_t(capacity)];
-    alignas(64) T at_label[std::size_t(capacity)];
-  };
-
-  // One batch of rows: sums in, value and factors of the kept exponentials out.
-  WEAKLY_INLINE void apply(const softmax_sums<batch>& sums, batch weight, terms& out, index_t r) const {
-    const batch sum = sums.others + sums.label;
-    const batch inverse = batch(T(1)) / sum;
-    label_softmax<batch> row;
-    row.p = sums.label * inverse;
-    row.q = sums.others * inverse;
-    row.classes = batch(static_cast<T>(scores.classes()));
-    row.total_cross_entropy = batch(T(0));
-    if constexpr (uses_total_cross_entropy<Formula>)
-      row.total_cross_entropy = simd::log(sum) * row.classes - sums.deviation;
-
-    batch log_sum = simd::log1p_nonnegative(sums.others / sums.label);
-    const auto plain = sums.top == batch(T(0));
-    const bool all_plain = simd::all(plain);
-    if (!all_plain) log_sum = simd::select(plain, log_sum, simd::log(sum));
-    softmax_gradient<batch> g;
-    if constexpr (requires { formula.of_scores(row, sums.top, log_sum); }) {
-      row.cross_entropy = batch(T(0));
-      g = formula.of_scores(row, sums.top, log_sum);
-    } else {
-      row.cross_entropy = all_plain ? log_sum : sums.top / batch(scores.temperature) + log_sum;
-      g = formula(row);
-    }
-    g.scale *= sums.factor * inverse;
-    // Not where it would be denormal, which some processors take a hundred cycles for.
-    const batch floor = g.scale * batch(excluded);
-    g.offset -= simd::select(simd::abs(floor) >= std::numeric_limits<T>::min(), floor, T(0));
-    if (!simd::all(weight == batch(T(1)))) {
-      const auto left_out = weight == batch(T(0));  // whatever its scores are, NaN included
-      for (batch* const x : {&g.value, &g.scale, &g.offset, &g.at_label})
-        *x = simd::select(left_out, T(0), *x * weight);
-    }
-    simd::store(out.value + r, g.value);
-    simd::store(out.scale + r, g.scale);
-    simd::store(out.offset + r, g.offset);
-    simd::store(out.at_label + r, g.at_label);
-  }
-
   void short_rows(index_t first, index_t last, status& bad) const {
     const index_t k = scores.classes();
     const index_t tile_rows = softmax_tile<T>::rows_for(k);
     softmax_tile<T> tile(scores);
-    terms t;
+    row_terms<T> t;
     index_t label[std::size_t(capacity)];
     alignas(64) T weight[std::size_t(capacity)];
     alignas(64) T out[std::size_t(softmax_tile<T>::elements + lanes)];
@@ -181,16 +208,8 @@ class softmax_loss_rows {
     for (index_t start = first; start < last; start += tile_rows) {
       const index_t rows = std::min(tile_rows, last - start);
       const bool some_left_out = labels.template fetch<T>(start, rows, k, label, weight, bad);
-      tile.fill(start, rows, label, uses_total_cross_entropy<Formula>, [&] {
-        lines.step();
-        lines.step();
-      });
-      for (index_t r = 0; r < rows; r += lanes) {
-        const softmax_sums<batch> sums{simd::load(tile.others + r), simd::load(tile.label + r),
-                                       simd::load(tile.top + r), simd::load(tile.factor + r),
-                                       simd::load(tile.deviation + r)};
-        apply(sums, simd::load(weight + r), t, r);
-      }
+      tile.fill(start, rows, label, formula.uses_total, two_line_steps<T>{lines});
+      formula.apply(formula, scores, {tile.others, tile.label, tile.top, tile.factor, tile.deviation, weight}, rows, t);
       if (!loss.empty()) {
         if (T* const to = loss.rows(start))
           std::copy_n(t.value, rows, to);
@@ -222,7 +241,7 @@ class softmax_loss_rows {
   // Batches is how many a row takes, 0 for any number. The last batch of a row runs over into the next one, which is
   // written after it.
   template <int Batches>
-  static void scale_rows(const T* exps, const terms& t, const index_t* label, index_t rows, index_t k, T* out) {
+  static void scale_rows(const T* exps, const row_terms<T>& t, const index_t* label, index_t rows, index_t k, T* out) {
     for (index_t r = 0; r < rows; ++r) {
       const T* const e = exps + r * k;
       T* const to = out + r * k;
@@ -236,6 +255,17 @@ class softmax_loss_rows {
     }
   }
 
+  void apply_to_one(const softmax_sums<T>& sums, T weight, row_terms<T>& t) const {
+    T one[6][std::size_t(lanes)];
+    simd::store(one[0], batch(sums.others));
+    simd::store(one[1], batch(sums.label));
+    simd::store(one[2], batch(sums.top));
+    simd::store(one[3], batch(sums.factor));
+    simd::store(one[4], batch(sums.deviation));
+    simd::store(one[5], batch(weight));
+    formula.apply(formula, scores, {one[0], one[1], one[2], one[3], one[4], one[5]}, 1, t);
+  }
+
   static constexpr index_t longest_kept = 4096;
 
   void long_rows(index_t first, index_t last, status& bad) const {
@@ -247,7 +277,7 @@ class softmax_loss_rows {
     // A row too long to keep aside is kept where its gradient goes, unless that is the memory of the logits.
     const bool in_place = k > longest_kept && !grad.empty() && grad.part(first, 0) != nullptr && !overlaps;
     line_stream<T> lines(streams ? dense : kept[0]);
-    terms t;
+    row_terms<T> t;
     index_t label[std::size_t(capacity)];
     T weight[std::size_t(capacity)];
     for (index_t i = first; i < last; ++i) {
@@ -260,12 +290,9 @@ class softmax_loss_rows {
         t.value[0] = t.scale[0] = t.offset[0] = t.at_label[0] = 0;
         if (e != nullptr) std::fill_n(e, k, T(0));
       } else {
-        const softmax_sums<T> s = row.fill(i, label[at], uses_total_cross_entropy<Formula>, [&] {
-          lines.step();
-          lines.step();
-        });
-        apply({batch(s.others), batch(s.label), batch(s.top), batch(s.factor), batch(s.deviation)}, batch(weight[at]),
-              t, 0);
+        const softmax_sums<T> s =
+            row.fill(i, label[at], formula.uses_total, two_line_steps<T>{lines});
+        apply_to_one(s, weight[at], t);
         // Where nothing is scaled, the label alone is: its exponential becomes 1 and all others 0.
         flat = t.scale[0] == T(0) && t.at_label[0] != t.offset[0];
         if (flat) t.scale[0] = t.at_label[0] - t.offset[0];
@@ -294,9 +321,9 @@ class softmax_loss_rows {
 
   // What becomes the gradient at the label, to a rounding, when it is scaled like the rest of a long row: a line
   // written past the caches cannot be corrected afterwards.
-  static T kept_label(const terms& t) { return t.scale[0] != T(0) ? (t.at_label[0] - t.offset[0]) / t.scale[0] : T(0); }
+  static T kept_label(const row_terms<T>& t) { return t.scale[0] != T(0) ? (t.at_label[0] - t.offset[0]) / t.scale[0] : T(0); }
 
-  void write_block(index_t i, index_t j, index_t count, T* e, index_t label, const terms& t) const {
+  void write_block(index_t i, index_t j, index_t count, T* e, index_t label, const row_terms<T>& t) const {
     T* const to = grad.part(i, j);
     if (label >= j && label < j + count) e[label - j] = kept_label(t);
     write_scaled(static_cast<const T*>(e), t.scale[0], t.offset[0], count, to != nullptr ? to : e);
@@ -313,8 +340,13 @@ void run_softmax_loss(std::string_view function, Exec& ex, const softmax_scores<
   if (n == 0) return;
   if (k == 0) fail<shape_error>(function, ": logits have ", n, " rows of 0 classes; there must be at least one class");
   const bool stream = n >= (index_t(4) << 20) / (k * index_t(sizeof(T)));
-  const softmax_loss_rows<T, Formula> rows{
-      scores, labels, loss, grad, formula, stream, grad.overlaps(scores.logits, n)};
+  const softmax_loss_rows<T> rows{scores,
+                                  labels,
+                                  loss,
+                                  grad,
+                                  {&formula, uses_total_cross_entropy<Formula>, apply_formula<T, Formula>},
+                                  stream,
+                                  grad.overlaps(scores.logits, n)};
   shared_status bad;
   for_row_chunks(ex, n, k, [&](index_t first, index_t last) { bad.merge(rows(first, last)); });
   require_labels_ok(function, labels, bad.load(), k);

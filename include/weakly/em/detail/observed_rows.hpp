@@ -311,7 +311,7 @@ class observed_rows {
         of.out[0] = p.out;
       } else {
         for (index_t r = 0; r < rows; ++r)
-          overflow |= plain.split(x + r * k, ratio, k, u + r * k, v + r * k, outside, [] {}).overflow();
+          overflow |= plain.split(x + r * k, ratio, k, u + r * k, v + r * k, outside, nothing_between()).overflow();
       }
       std::fill_n(u + count, lanes, T(0));
       std::fill_n(v + count, lanes, T(0));
@@ -362,7 +362,7 @@ class observed_rows {
         well_formed &= observed.weights(i, column, count, v, log_scale);
         return plain.split(scores.part(i, column, count, input),
                            log_ratio.empty() ? nullptr : log_ratio.part(0, column, count, ratio_input), count, u, v,
-                           outside, [] {});
+                           outside, nothing_between());
       };
       of.in[0] = of.out[0] = 0;
       bool overflow = false;

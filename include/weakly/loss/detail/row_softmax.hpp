@@ -130,9 +130,20 @@ class row_softmax {
   T p_ = 0, q_ = 0, inverse_ = 0, cross_entropy_ = 0;
 };
 
+/// A rule as the driver calls it, a row at a time: all else that a loss does is compiled once for all rules.
+template <class T>
+struct row_rule {
+  const void* rule;
+  T (*apply)(const void* rule, const row_softmax<T>& row);
+
+  template <class Rule>
+  explicit row_rule(const Rule& r)
+      : rule(&r), apply([](const void* it, const row_softmax<T>& row) -> T { return (*static_cast<const Rule*>(it))(row); }) {}
+};
+
 /// A loss with a rule for whole rows: value = rule(row_softmax), which also writes the gradient. Without labels the
 /// class that is kept apart is the first of the greatest.
-template <class T, class Rule>
+template <class T>
 class whole_rows {
  public:
   using batch = simd::batch<T>;
@@ -140,7 +151,7 @@ class whole_rows {
   softmax_scores<T> scores;
   const loss_labels* labels;
   row_sink<T> loss, grad;
-  const Rule& rule;
+  row_rule<T> rule;
 
   status operator()(index_t first, index_t last) const {
     status bad = no_bad_rows();
@@ -209,7 +220,7 @@ class whole_rows {
     for (index_t start = first; start < last; start += tile_rows) {
       const index_t rows = std::min(tile_rows, last - start);
       fetch(start, rows, label, weight, bad);
-      tile.fill(start, rows, label, false, [] {});
+      tile.fill(start, rows, label, false, nothing_between());
       row_softmax<T>::clear_excluded(tile.exps, rows * k, floor);
       for (index_t r = 0; r < rows; r += batch::size)
         finish(simd::load(tile.others + r), simd::load(tile.label + r), simd::load(tile.top + r), inverse + r,
@@ -223,7 +234,7 @@ class whole_rows {
         row_softmax<T> row(scores.logits, grad, start + r, label[r], weight[r]);
         row.keep(tile.exps + r * k, nullptr, floor);
         row.set_sums(tile.others[r], tile.label[r], inverse[r], cross_entropy[r]);
-        value[r] = weight[r] * rule(row);
+        value[r] = weight[r] * rule.apply(rule.rule, row);
       }
       if (!loss.empty()) loss.put_rows(start, rows, value);
     }
@@ -243,14 +254,14 @@ class whole_rows {
       if (weight == T(0)) {
         fill_row(grad, i, k, T(0));
       } else {
-        const softmax_sums<T> sums = exps.fill(i, label, false, [] {});
+        const softmax_sums<T> sums = exps.fill(i, label, false, nothing_between());
         if (k <= longest_kept) row_softmax<T>::clear_excluded(kept, k, floor);
         T inverse[std::size_t(batch::size)], cross_entropy[std::size_t(batch::size)];
         finish(sums.others, sums.label, sums.top, inverse, cross_entropy);
         row_softmax<T> row(scores.logits, grad, i, label, weight);
         row.keep(k <= longest_kept ? kept : nullptr, &exps, floor);
         row.set_sums(sums.others, sums.label, inverse[0], cross_entropy[0]);
-        value = weight * rule(row);
+        value = weight * rule.apply(rule.rule, row);
       }
       if (!loss.empty()) loss.put_rows(i, 1, &value);
     }
@@ -268,8 +279,8 @@ void whole_row_loss(std::string_view function, Exec& ex, const Logits& logits, c
   scores.logits = row_source<T>(rows);
   require_temperature<T>(function, temperature);
   scores.temperature = static_cast<T>(temperature);
-  const whole_rows<T, Rule> kernel{scores, labels, value_sink<T>(function, "loss", loss, n),
-                                   gradient_sink<T>(function, grad, n, k), rule};
+  const whole_rows<T> kernel{scores, labels, value_sink<T>(function, "loss", loss, n),
+                             gradient_sink<T>(function, grad, n, k), row_rule<T>(rule)};
   if (n == 0) return;
   if (k == 0) fail<shape_error>(function, ": logits have ", n, " rows of 0 classes; there must be at least one class");
   shared_status bad;
