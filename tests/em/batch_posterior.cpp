@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <random>
 
 using namespace em_checks;
 using weakly::discard;

@@ -8,6 +8,7 @@
 
 #include <cstdint>
 #include <limits>
+#include <random>
 
 using namespace em_checks;
 

@@ -11,7 +11,6 @@
 #include <cmath>
 #include <cstddef>
 #include <cstring>
-#include <random>
 #include <string>
 #include <vector>
 
@@ -41,25 +40,10 @@ std::vector<T> zeros(index_t n) {
 }
 
 /// n x k numbers of a normal distribution, each also a float.
-inline std::vector<double> normal(index_t n, index_t k, double scale, unsigned seed) {
-  std::mt19937 random(seed);
-  std::normal_distribution<double> number(0, scale);
-  std::vector<double> x;
-  for (index_t i = 0; i < n * k; ++i) x.push_back(static_cast<double>(static_cast<float>(number(random))));
-  return x;
-}
+std::vector<double> normal(index_t n, index_t k, double scale, unsigned seed);
 
 /// The rows of a block of logits as probabilities, in long double.
-inline std::vector<double> softmax(const std::vector<double>& x, index_t k) {
-  std::vector<double> p(x.size());
-  for (std::size_t first = 0; first < x.size(); first += std::size_t(k)) {
-    long double top = x[first], sum = 0;
-    for (std::size_t j = first; j < first + std::size_t(k); ++j) top = std::max<long double>(top, x[j]);
-    for (std::size_t j = first; j < first + std::size_t(k); ++j) sum += std::exp(x[j] - top);
-    for (std::size_t j = first; j < first + std::size_t(k); ++j) p[j] = double(std::exp(x[j] - top) / sum);
-  }
-  return p;
-}
+std::vector<double> softmax(const std::vector<double>& x, index_t k);
 
 /// The same layout with columns contiguous.
 template <class T>
@@ -72,14 +56,8 @@ std::vector<T> transposed(const std::vector<T>& x, index_t k) {
 }
 
 /// Checks `got` against a block of a reference file; counts what was compared.
-inline std::size_t compare(const em_reference::file& f, const std::string& what, const std::vector<double>& got,
-                           double relative, double absolute) {
-  const auto& want = f.at(what).values;
-  REQUIRE(got.size() == want.size());
-  for (std::size_t i = 0; i < want.size(); ++i)
-    CHECK_MESSAGE(close(got[i], want[i], relative, absolute), what, "[", i, "]: ", got[i], " instead of ", want[i]);
-  return want.size();
-}
+std::size_t compare(const em_reference::file& f, const std::string& what, const std::vector<double>& got,
+                    double relative, double absolute);
 
 /// (f(x + h) - f(x - h)) / 2h at one element of x.
 template <class F>

@@ -4,12 +4,11 @@
 
 #include "support.hpp"
 
-#include <cstdlib>
+#include <cstddef>
 #include <filesystem>
-#include <fstream>
 #include <map>
-#include <sstream>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace em_reference {
@@ -23,38 +22,9 @@ struct block {
 
 using file = std::map<std::string, block>;
 
-inline file read(const std::filesystem::path& path) {
-  file blocks;
-  std::ifstream in(path);
-  CHECK_MESSAGE(in.good(), path.string());
-  std::string line;
-  block* current = nullptr;
-  while (std::getline(in, line)) {
-    if (line.starts_with("# ")) {
-      std::istringstream header(line.substr(2));
-      std::string name;
-      block b;
-      header >> name >> b.rows >> b.columns;
-      current = &(blocks[name] = b);
-      continue;
-    }
-    std::istringstream numbers(line);
-    std::string number;
-    while (current != nullptr && std::getline(numbers, number, ','))
-      current->values.push_back(std::strtod(number.c_str(), nullptr));
-  }
-  for (const auto& [name, b] : blocks)
-    CHECK_MESSAGE(static_cast<std::ptrdiff_t>(b.values.size()) == b.rows * b.columns, path.string(), " ", name);
-  return blocks;
-}
+file read(const std::filesystem::path& path);
 
 /// The instance files; none, and the test reported as skipped, where the reference data is not there.
-inline std::vector<std::pair<std::string, file>> instances() {
-  std::vector<std::pair<std::string, file>> all;
-  if (const auto folder = support::reference_data("em"))
-    for (const char* name : {"single_k1", "binary_k2", "random0_k3", "random1_k10", "random2_k100", "nasty_k6"})
-      all.emplace_back(name, read(*folder / (std::string(name) + ".txt")));
-  return all;
-}
+std::vector<std::pair<std::string, file>> instances();
 
 }  // namespace em_reference
