@@ -21,6 +21,7 @@
 #include <cstdint>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace label_audit {
@@ -156,7 +157,7 @@ class auditor {
                                           .compat = compat()});
     data_.for_each("label issues", exec_, false,
                    [&](index_t first, const auto& p) { issues.add(exec_, first, labels_of(first, p), p); });
-    return issues.finish();
+    return std::move(issues).finish();
   }
 
   weakly::issue_filter filter() const {

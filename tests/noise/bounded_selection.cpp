@@ -24,7 +24,7 @@ void offer(bounded_selection& s, const std::vector<index_t>& step, index_t first
 
 std::vector<index_t> selected(const bounded_selection& s) {
   std::vector<index_t> rows;
-  s.for_each([&](const weakly::detail::candidate& c) { rows.push_back(c.row()); });
+  for (const weakly::detail::candidate& c : bounded_selection(s).finish()) rows.push_back(c.row());
   std::sort(rows.begin(), rows.end());
   return rows;
 }

@@ -12,9 +12,9 @@
 #include <weakly/noise/detail/bounded_selection.hpp>
 #include <weakly/noise/detail/confident_count.hpp>
 #include <weakly/noise/detail/disagreement.hpp>
+#include <weakly/noise/detail/distinct_rows.hpp>
 #include <weakly/noise/detail/margins.hpp>
 #include <weakly/noise/detail/row_reader.hpp>
-#include <weakly/noise/detail/sort_distinct.hpp>
 #include <weakly/noise/label_quality.hpp>
 #include <weakly/noise/prune_counts.hpp>
 
@@ -22,10 +22,10 @@
 #include <bit>
 #include <cstddef>
 #include <cstdint>
-#include <iterator>
 #include <limits>
 #include <span>
 #include <type_traits>
+#include <utility>
 #include <vector>
 
 namespace weakly::inline v0 {
@@ -56,10 +56,11 @@ struct label_issue_options {
 /// Every filter but the low_* ones leaves out rows that the model agrees with: argmax over c of
 /// ( prob(i, c) + 1e-6 [c = label(i)] ) = label(i). Ties at a cut go to the lower row number. The issues are the same
 /// whatever the batches, their order, the tree of merges, the executor and the layout: rows are selected by the total
-/// order (key, row). Memory: 32 bytes for each row that may be selected, at most the number of estimated errors; 60
-/// bytes for each pair of classes that is pruned and for each class; for predicted_neq_given and confident_learning up
-/// to 8 bytes a row. Allocated at construction, except that a copy of an estimator of the two last filters allocates as
-/// it grows. Source: Northcutt, Jiang, Chuang, "Confident Learning", JAIR 70 (2021), section 3.2.
+/// order (key, row). Memory: 18 bytes (where a pair of classes has few, up to 32) for each row that may be selected, at
+/// most the number of estimated errors, and for both that twice; 60 bytes for each pair of classes that is pruned and
+/// for each class; for predicted_neq_given and confident_learning up to 8 bytes a row. Allocated at construction, except
+/// that a copy of an estimator of the two last filters allocates as it grows. Source: Northcutt, Jiang, Chuang,
+/// "Confident Learning", JAIR 70 (2021), section 3.2.
 class label_issue_estimator {
  public:
   /// joint       of all the rows that will be added (confident_joint.hpp)
@@ -165,18 +166,10 @@ class label_issue_estimator {
     listed_.insert(listed_.end(), other.listed_.begin(), other.listed_.end());
   }
 
-  /// The issues: row numbers of the whole data, ascending. O(m log m) for m rows selected.
-  std::vector<index_t> finish() const {
-    std::vector<index_t> rows = rows_of(by_score_, false);
-    rows.insert(rows.end(), listed_.begin(), listed_.end());
-    std::sort(rows.begin(), rows.end());
-    if (by_pair_.groups() == 0 && by_class_.groups() == 0) return rows;
-    const std::vector<index_t> pairs = rows_of(by_pair_, true);
-    const std::vector<index_t> classes = rows_of(by_class_, true);
-    if (options_.filter_by != issue_filter::both) return by_pair_.groups() != 0 ? pairs : classes;
-    std::set_intersection(pairs.begin(), pairs.end(), classes.begin(), classes.end(), std::back_inserter(rows));
-    return rows;
-  }
+  /// The issues: row numbers of the whole data, ascending. O(m log m) for m rows selected. The estimator stays as it is,
+  /// which takes a copy of it; one that is moved from, `std::move(issues).finish()`, gives its memory instead.
+  std::vector<index_t> finish() const& { return label_issue_estimator(*this).finish_here(); }
+  std::vector<index_t> finish() && { return finish_here(); }
 
  private:
   friend class multilabel_issue_estimator;  // which checks all its classes before it merges one
@@ -419,13 +412,33 @@ class label_issue_estimator {
                                 " that the joint has counted; add each row once, and only rows it was made of");
   }
 
-  static std::vector<index_t> rows_of(const detail::bounded_selection& selection, bool only_marked) {
-    std::vector<index_t> rows;
-    selection.for_each([&](const detail::candidate& c) {
-      if (c.mark() || !only_marked) rows.push_back(c.row());
-    });
-    detail::sort_distinct(rows);
-    return rows;
+  std::vector<index_t> finish_here() {
+    switch (options_.filter_by) {
+      case issue_filter::prune_by_noise_rate:
+        return marked_rows(by_pair_);
+      case issue_filter::prune_by_class:
+        return marked_rows(by_class_);
+      case issue_filter::both: {
+        const std::vector<index_t> classes = marked_rows(by_class_);
+        std::vector<index_t> rows = marked_rows(by_pair_);
+        std::erase_if(rows, [&](index_t row) { return !std::binary_search(classes.begin(), classes.end(), row); });
+        return rows;
+      }
+      case issue_filter::confident_learning:
+      case issue_filter::predicted_neq_given:
+        std::sort(listed_.begin(), listed_.end());
+        return std::move(listed_);
+      case issue_filter::low_self_confidence:
+      case issue_filter::low_normalized_margin:
+        return marked_rows(by_score_);
+    }
+    return {};
+  }
+
+  static std::vector<index_t> marked_rows(detail::bounded_selection& selection) {
+    std::vector<detail::candidate> best = std::move(selection).finish();
+    std::erase_if(best, [](const detail::candidate& c) { return !c.mark(); });
+    return detail::distinct_rows(std::move(best), [](const detail::candidate& c) { return c.row(); });
   }
 
   label_issue_options options_;
@@ -466,7 +479,7 @@ label_issue_result find_label_issues(Exec&& ex, const Labels& labels, const Prob
   result.calibrated = calibrate_joint(result.joint.counts, result.joint.label_counts, {.compat = options.compat});
   label_issue_estimator issues(result.joint, result.calibrated, options, to_remove);
   issues.add(ex, 0, labels, prob);
-  result.rows = issues.finish();
+  result.rows = std::move(issues).finish();
   result.issues_per_class.resize(result.joint.label_counts.size());
   const auto y = view(labels);
   for (const index_t row : result.rows) ++result.issues_per_class[static_cast<std::size_t>(y(row))];
