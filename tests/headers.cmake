@@ -10,6 +10,7 @@ if(CMAKE_VERSION VERSION_GREATER_EQUAL 3.24)
   target_link_libraries(weakly_headers INTERFACE weakly_development ${libraries})
   # Reading xsimd takes longer than all the rest, and only core/simd/lanes_xsimd.hpp, which does so regardless, uses it.
   target_compile_definitions(weakly_headers INTERFACE WEAKLY_NO_XSIMD)
+  target_compile_options(weakly_headers INTERFACE $<$<CXX_COMPILER_ID:GNU,Clang>:-O0>)
   set_target_properties(weakly_headers PROPERTIES VERIFY_INTERFACE_HEADER_SETS ON)
   # Not part of `all`: the test builds it, and only where the presets run the tests that no flag changes.
   add_custom_target(weakly_verified_headers)

@@ -29,27 +29,37 @@ set(weakly_tests_of_loops
 set(weakly_tests_of_allocations em/partial_label_allocations loss/softmax_loss_allocations)
 # The speed of vectors is what differs, their results are the same row for row.
 set(weakly_tests_of_rows
-    loss/aldr_kl loss/ldr_kl loss/soft_cross_entropy noise/cleanlab_thresholds noise/confident_guess
+    loss/aldr_kl loss/ldr_kl loss/row_loss loss/soft_cross_entropy noise/cleanlab_thresholds noise/confident_guess
     noise/label_quality)
+# Estimators, which the memory sanitizers run with every compiler's widest vectors.
+set(weakly_tests_of_estimators
+    noise/class_thresholds noise/cleanlab_case noise/multilabel_issues noise/sparse_confident_joint noise/streaming
+    noise/streaming_openmp)
 # Sweeps over numbers in registers, and accumulators that the tests of their estimators already fill and merge.
 set(weakly_tests_of_sweeps core/simd_exp_log noise/streaming noise/streaming_openmp)
 # Layouts and executors that come from other libraries.
-set(weakly_tests_of_libraries adapt/mdspan adapt/xtensor exec/openmp exec/tbb noise/streaming_openmp)
-
+set(weakly_tests_of_libraries adapt/eigen adapt/mdspan adapt/xtensor exec/openmp exec/tbb noise/streaming_openmp)
 # With the widest vectors and fused multiplication, and without any, cleanlab's integers must still come out.
 set(weakly_tests_of_cleanlab noise/cleanlab_case noise/cleanlab_golden)
+# Of the sources, whatever they are compiled with.
+set(weakly_tests_of_sources structure/architecture)
 
-set(weakly_tests_skipped_by_clang ${weakly_tests_of_formulas} ${weakly_tests_of_results} ${weakly_tests_of_loops}
-                                  ${weakly_tests_of_allocations})
-set(weakly_tests_skipped_by_memory ${weakly_tests_of_formulas} ${weakly_tests_of_results} ${weakly_tests_of_allocations}
-                                   ${weakly_tests_of_cleanlab} ${weakly_tests_of_sweeps})
-set(weakly_tests_skipped_by_exceptions ${weakly_tests_skipped_by_clang} ${weakly_tests_of_rows}
-                                       ${weakly_tests_of_cleanlab} noise/streaming noise/sparse_confident_joint
-                                       noise/multilabel_issues)
-set(weakly_tests_skipped_by_scalar ${weakly_tests_skipped_by_clang} ${weakly_tests_of_rows} ${weakly_tests_of_libraries})
-# Whatever runs on several threads, and what all of that has in common.
+set(weakly_tests_skipped_by_clang
+    ${weakly_tests_of_sources} ${weakly_tests_of_formulas} ${weakly_tests_of_results} ${weakly_tests_of_loops}
+    ${weakly_tests_of_allocations} ${weakly_tests_of_rows} ${weakly_tests_of_estimators})
+set(weakly_tests_skipped_by_memory
+    ${weakly_tests_of_sources} ${weakly_tests_of_formulas} ${weakly_tests_of_results} ${weakly_tests_of_allocations}
+    ${weakly_tests_of_cleanlab} ${weakly_tests_of_sweeps})
+set(weakly_tests_skipped_by_exceptions
+    ${weakly_tests_skipped_by_clang} ${weakly_tests_of_cleanlab} ${weakly_tests_of_libraries})
+set(weakly_tests_skipped_by_scalar ${weakly_tests_skipped_by_clang} ${weakly_tests_of_libraries})
+# Whatever runs on several threads, and what all of that has in common. The loops over rows that are handed to the
+# threads are the same in all; estimators divide and join their own work.
 set(weakly_tests_kept_by_threads "weakly/exec/|counted_or_fail|allocations[.]cpp|takes a formula of one's own")
-set(weakly_tests_skipped_by_threads ${weakly_tests_skipped_by_clang} ${weakly_tests_of_cleanlab})
+set(weakly_tests_skipped_by_threads
+    ${weakly_tests_of_sources} ${weakly_tests_of_formulas} ${weakly_tests_of_results} ${weakly_tests_of_loops}
+    ${weakly_tests_of_allocations} ${weakly_tests_of_cleanlab} loss/soft_cross_entropy noise/confident_guess
+    noise/label_quality noise/class_thresholds noise/confident_joint)
 
 # weakly_select_tests(<out> <source>...)
 #

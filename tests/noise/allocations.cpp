@@ -9,13 +9,7 @@
 #include <new>
 #include <vector>
 
-#if defined(__has_feature)
-#define WEAKLY_TEST_SANITIZED (__has_feature(address_sanitizer) || __has_feature(thread_sanitizer))
-#elif defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define WEAKLY_TEST_SANITIZED 1
-#else
-#define WEAKLY_TEST_SANITIZED 0
-#endif
+#include "sanitizer.hpp"
 
 namespace {
 

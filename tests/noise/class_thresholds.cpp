@@ -10,6 +10,7 @@
 
 #include "allocations.hpp"
 #include "cases.hpp"
+#include "sanitizer.hpp"
 
 using cases::shape;
 using oracle::at;
@@ -265,7 +266,7 @@ TEST_CASE("class_thresholds refuses shapes that disagree and no classes") {
 TEST_CASE_TEMPLATE("class_thresholds agrees with exact means on random problems", T, float, double, weakly::half,
                    weakly::bfloat16) {
   cases::generator g(11);
-  for (int round = 0; round < 1500; ++round) {
+  for (int round = 0; round < support::rounds(1500); ++round) {
     CAPTURE(round);
     const auto q = cases::random_problem<T>(g, g.below(61), 1 + g.below(9), static_cast<shape>(g.below(4)));
     const cases::laid_out<T> prob(q, cases::all_layouts[g.below(6)], g.below(8));

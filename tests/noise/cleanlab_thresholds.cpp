@@ -13,6 +13,7 @@
 
 #include "allocations.hpp"
 #include "cases.hpp"
+#include "sanitizer.hpp"
 
 using cases::shape;
 using oracle::at;
@@ -78,7 +79,7 @@ TEST_CASE("cleanlab_thresholds has the least threshold in the type of the probab
 TEST_CASE_TEMPLATE("cleanlab_thresholds adds in numpy's order on random problems, batch by batch as at once", T, float,
                    double, weakly::half) {
   cases::generator g(121);
-  for (int round = 0; round < 300; ++round) {
+  for (int round = 0; round < support::rounds(300); ++round) {
     CAPTURE(round);
     const index_t n = round % 20 == 0 ? 3000 : g.below(400);
     const auto q = cases::random_problem<T>(g, n, 1 + g.below(9), round % 2 ? shape::smooth : shape::loose);

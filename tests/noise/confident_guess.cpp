@@ -10,6 +10,7 @@
 
 #include "allocations.hpp"
 #include "cases.hpp"
+#include "sanitizer.hpp"
 
 using cases::shape;
 using oracle::at;
@@ -203,7 +204,7 @@ TEST_CASE_TEMPLATE("confident_guess agrees with the definition on random problem
     weakly::confident_guess(prob.view(), t, guess);
     REQUIRE(guess == expected_guesses<T>(q, t, compatibility::none));
   };
-  for (int round = 0; round < 1500; ++round) {
+  for (int round = 0; round < support::rounds(1500); ++round) {
     CAPTURE(round);
     check(cases::random_problem<T>(g, g.below(61), 1 + g.below(9), static_cast<shape>(g.below(4))),
           cases::all_layouts[g.below(6)]);
@@ -227,7 +228,7 @@ TEST_CASE_TEMPLATE("confident_guess agrees with cleanlab's rule in cleanlab's ar
     weakly::confident_guess(prob.view(), t, guess, {.compat = compatibility::cleanlab});
     REQUIRE(guess == expected_guesses<T>(q, t, compatibility::cleanlab));
   };
-  for (int round = 0; round < 1500; ++round) {
+  for (int round = 0; round < support::rounds(1500); ++round) {
     CAPTURE(round);
     check(cases::random_problem<T>(g, g.below(61), 1 + g.below(9), static_cast<shape>(g.below(4))),
           cases::all_layouts[g.below(6)]);

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "cases.hpp"
+#include "sanitizer.hpp"
 
 using cases::shape;
 using oracle::at;
@@ -155,7 +156,7 @@ TEST_CASE("prune_by_class removes to_remove rows where the joint has no error of
 
 TEST_CASE("find_label_issues never selects a NaN key, and does not depend on where infinite ones come in") {
   cases::generator g(44);
-  for (int round = 0; round < 200; ++round) {
+  for (int round = 0; round < support::rounds(200); ++round) {
     auto q = cases::random_problem<double>(g, 60, 2 + g.below(3), shape::broken);
     for (index_t i = 0; i < q.n; ++i)
       if (g.chance(0.3)) q.prob[at(i * q.k + g.below(q.k))] = g.chance(0.5) ? oracle::infinity : -oracle::infinity;
@@ -177,7 +178,7 @@ TEST_CASE("find_label_issues never selects a NaN key, and does not depend on whe
 TEST_CASE("find_label_issues selects what batches of any kind select, whatever the first rows suggest") {
   cases::generator g(131);
   const index_t n = 4096 + 100, k = 3;
-  for (int round = 0; round < 60; ++round) {
+  for (int round = 0; round < support::rounds(60); ++round) {
     CAPTURE(round);
     auto q = cases::random_problem<float>(g, n, k, round % 2 == 0 ? shape::sixteenths : shape::broken);
     // The first rows of every so many look like the rest, or worse, or some of them far worse; many rows tie.

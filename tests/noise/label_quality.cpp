@@ -13,6 +13,7 @@
 
 #include "allocations.hpp"
 #include "cases.hpp"
+#include "sanitizer.hpp"
 
 using cases::shape;
 using oracle::at;
@@ -196,7 +197,7 @@ TEST_CASE(
 TEST_CASE_TEMPLATE("label_quality agrees with its definitions on random problems", T, float, double, weakly::half,
                    weakly::bfloat16) {
   cases::generator g(91);
-  for (int round = 0; round < 1000; ++round) {
+  for (int round = 0; round < support::rounds(1000); ++round) {
     CAPTURE(round);
     const auto q = cases::random_problem<T>(g, g.below(61), 1 + g.below(9), static_cast<shape>(g.below(4)));
     check_scores<T>(q, {q, cases::all_layouts[g.below(6)], g.below(8)});
