@@ -227,8 +227,7 @@ TEST_CASE("class_threshold_estimator::add and merge allocate nothing") {
 }
 
 TEST_CASE_TEMPLATE("class_thresholds refuses a label outside [0, k) before anything is added", Label, std::int8_t,
-                   std::uint8_t, std::int16_t, std::uint16_t, std::int32_t, std::uint32_t, std::int64_t,
-                   std::uint64_t) {
+                   std::uint16_t, std::int32_t, std::uint64_t) {
   const std::vector<float> p(5000 * 3, 1.0f / 3);
   for (const std::size_t bad_row : {0u, 1u, 7u, 31u, 2500u, 4095u, 4096u, 4999u}) {
     for (const Label bad : {static_cast<Label>(3), static_cast<Label>(-1), std::numeric_limits<Label>::max(),

@@ -290,8 +290,7 @@ TEST_CASE("confident_joint_estimator::add and merge allocate nothing, whatever t
 }
 
 TEST_CASE_TEMPLATE("confident_joint refuses a label outside [0, k) before anything is counted", Label, std::int8_t,
-                   std::uint8_t, std::int16_t, std::uint16_t, std::int32_t, std::uint32_t, std::int64_t,
-                   std::uint64_t) {
+                   std::uint16_t, std::int32_t, std::uint64_t) {
   for (const index_t k : {3, 60}) {
     const std::vector<float> p(at(500 * k), 0.5f);
     for (const std::size_t bad_row : {0u, 1u, 5u, 17u, 63u, 64u, 250u, 499u}) {
@@ -379,6 +378,7 @@ TEST_CASE_TEMPLATE("confident_joint agrees with the definition where the rows fi
     const index_t n = size.first, k = size.second;  // clang does not capture structured bindings under OpenMP
     CAPTURE(k);
     for (const shape s : {shape::smooth, shape::broken}) {
+      if (support::sanitized && s == shape::smooth) continue;
       const auto q = cases::random_problem<T>(g, n, k, s);
       check_joint<T>(q, {q, cases::layout::row_major}, compatibility::none);
       check_joint<T>(q, {q, cases::layout::column_major}, compatibility::none);

@@ -273,7 +273,7 @@ TEST_CASE("find_label_issues is the same for 1 to 8 threads and for every storag
       CHECK(weakly::find_label_issues(q.label, singles.view(), options).rows == expected);
       CHECK(weakly::find_label_issues(q.label, halves.view(), options).rows == expected);
       CHECK(weakly::find_label_issues(q.label, brains.view(), options).rows == expected);
-      for (int threads = 1; threads <= 8; ++threads) {
+      for (int threads = 1; threads <= 8; threads += support::sanitized ? 3 : 1) {
         weakly::thread_pool pool(threads);
         CHECK(weakly::find_label_issues(pool, q.label, prob.view(), options).rows == expected);
       }
@@ -281,8 +281,8 @@ TEST_CASE("find_label_issues is the same for 1 to 8 threads and for every storag
   }
 }
 
-TEST_CASE_TEMPLATE("find_label_issues reads labels of every integer type", Label, std::int8_t, std::uint8_t,
-                   std::int16_t, std::uint16_t, std::int32_t, std::uint32_t, std::int64_t, std::uint64_t) {
+TEST_CASE_TEMPLATE("find_label_issues reads labels of any integer type", Label, std::int8_t, std::uint8_t,
+                   std::int32_t, std::uint64_t) {
   cases::generator g(48);
   const auto q = cases::random_problem<float>(g, 300, 100, shape::loose);
   const cases::laid_out<float> prob(q, cases::layout::row_major);

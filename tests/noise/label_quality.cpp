@@ -257,9 +257,8 @@ TEST_CASE("label_quality follows a permutation of the rows, and margins one of t
   }
 }
 
-TEST_CASE_TEMPLATE("label_quality reads labels of every integer type and writes floats wherever they lie", Label,
-                   std::int8_t, std::uint8_t, std::int16_t, std::uint16_t, std::int32_t, std::uint32_t, std::int64_t,
-                   std::uint64_t) {
+TEST_CASE_TEMPLATE("label_quality reads labels of any integer type and writes floats wherever they lie", Label,
+                   std::int8_t, std::uint16_t, std::uint32_t, std::int64_t) {
   cases::generator g(94);
   const auto q = cases::random_problem<float>(g, 200, 9, shape::smooth);
   const cases::laid_out<float> prob(q, cases::layout::padded);

@@ -207,6 +207,23 @@ TEST_CASE("multi-label issues keep nothing of a merge in which a later class has
   CHECK(issues.finish().rows.empty());
 }
 
+TEST_CASE("multi-label issues keep nothing of a batch in which a later class has more than the joint counted") {
+  const auto q = random_problem<double>(27, 200, 4);
+  auto wrong = q;  // in the last class alone
+  for (index_t i = 0; i < q.n; ++i) wrong.label[at(i * q.k + 3)] ^= 1;
+  for (const issue_filter f : {issue_filter::predicted_neq_given, issue_filter::confident_learning}) {
+    const auto found = weakly::find_multilabel_issues(q.labels(), q.probs(), {.filter_by = f});
+    REQUIRE(!found.issues.per_class[0].empty());
+    weakly::multilabel_issue_estimator issues(found.joint, found.calibrated, {.filter_by = f});
+    weakly::thread_pool pool(3);
+    CHECK_THROWS_AS(issues.add(0, wrong.labels(), wrong.probs()), weakly::value_error);
+    CHECK_THROWS_AS(issues.add(pool, 0, wrong.labels(), wrong.probs()), weakly::value_error);
+    CHECK(issues.finish().rows.empty());
+    issues.add(0, q.labels(), q.probs());
+    CHECK(issues.finish().per_class == found.issues.per_class);
+  }
+}
+
 TEST_CASE("no rows have no issues and full health") {
   const std::vector<int> label;
   const std::vector<double> prob;

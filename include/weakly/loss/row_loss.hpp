@@ -95,7 +95,7 @@ void fill_row(const row_sink<T>& to, index_t row, index_t k, T value) {
 
 /// What the sums of some rows come in, a place for each row.
 template <class T>
-struct row_sums {
+struct label_sums {
   const T *others, *label, *top, *factor, *deviation;  // softmax_sums
   const T* weight;
 };
@@ -116,11 +116,11 @@ struct row_formula {
   const void* formula;
   bool uses_total;
   // Reads and writes whole batches.
-  void (*apply)(const row_formula&, const softmax_scores<T>&, const row_sums<T>&, index_t rows, row_terms<T>&);
+  void (*apply)(const row_formula&, const softmax_scores<T>&, const label_sums<T>&, index_t rows, row_terms<T>&);
 };
 
 template <class T, class Formula>
-void apply_formula(const row_formula<T>& of, const softmax_scores<T>& scores, const row_sums<T>& sums, index_t rows,
+void apply_formula(const row_formula<T>& of, const softmax_scores<T>& scores, const label_sums<T>& sums, index_t rows,
                    row_terms<T>& out) {
   using batch = simd::batch<T>;
   const Formula formula = *static_cast<const Formula*>(of.formula);

@@ -37,16 +37,16 @@ struct multilabel_issues {
 /// filter is named after; with compatibility::cleanlab always of the self-confidence).
 ///
 /// The same issues whatever the batches, their order, the merges, the executor and the layout; ties at a cut go to the
-/// lower row. Memory: 24 bytes for each (row, class) that may be selected, 8 for each listed by predicted_neq_given and
-/// confident_learning, 9 KB a class; for the low_* filters also 24 bytes for each row that may be selected and 512 KB.
+/// lower row. Memory: 18 bytes (where they are few, up to 32) for each (row, class) that may be selected, 8 for each
+/// listed by predicted_neq_given and confident_learning, 9 KB a class; for the low_* filters also as many for each row
+/// that may be selected and 512 KB.
 /// Allocated at construction, except that a copy of an estimator of the filters that list rows allocates as it grows.
 class multilabel_issue_estimator {
  public:
   /// joint       of all the rows that will be added (multilabel_confident_joint.hpp)
   /// calibrated  k matrices 2 x 2 to prune by, normally calibrate_multilabel_joint of joint
   /// to_remove   2 k     how many rows without and with class c to prune, (c, 0), (c, 1) of c = 0, ..., k - 1, instead
-  /// of
-  ///                     as many as estimated; empty: as estimated. Only for the prune_* filters and both.
+  ///                     of as many as estimated; empty: as estimated. Only for the prune_* filters and both.
   /// Throws shape_error, option_error, value_error (see label_issues.hpp).
   multilabel_issue_estimator(const multilabel_joint_result& joint, std::span<const matrix<std::int64_t>> calibrated,
                              label_issue_options options = {}, std::span<const std::int64_t> to_remove = {})
@@ -67,6 +67,7 @@ class multilabel_issue_estimator {
       per_class_.emplace_back(problem, calibrated[at], options,
                               to_remove.empty() ? to_remove : to_remove.subspan(2 * at, 2));
     }
+    listed_before_.resize(per_class_.size());
     if (!by_row_score()) return;
     // The rows with the lowest score are those of low self-confidence in a problem of one class whose probability it
     // is.
@@ -86,8 +87,9 @@ class multilabel_issue_estimator {
   ///
   /// labels  n x k   0 or 1          prob  n x k   probabilities
   ///
-  /// Together the batches must be the data that the joint was made of (label_issue_estimator::add). Throws shape_error,
-  /// label_error before anything is added. O(n k), for the low_* filters O(n k log k). Tasks are groups of classes.
+  /// Together the batches must be the data that the joint was made of (label_issue_estimator::add, which see for
+  /// value_error). Throws shape_error, label_error. A batch that is refused leaves nothing behind. O(n k), for the low_*
+  /// filters O(n k log k). Tasks are groups of classes.
   template <executor Exec, binary_matrix Labels, real_matrix Prob>
   void add(Exec&& ex, index_t first_row, const Labels& labels, const Prob& prob) {
     using Label = typename view_t<const Labels&>::value_type;
@@ -96,6 +98,7 @@ class multilabel_issue_estimator {
     const matrix_view<const T> p = view(prob);
     const index_t k = classes();
     detail::require_multilabel(ex, "multilabel_issue_estimator::add", y, p, k);
+    listed_rows batch(per_class_, listed_before_);
     // Neighbouring classes share the lines of a row-major matrix, but every thread should get a task.
     const index_t together = std::clamp<index_t>(k / 16, 1, 8);
     detail::with_column_type<T>(options_.compat, [&]<class B>(B) {
@@ -110,6 +113,7 @@ class multilabel_issue_estimator {
       });
     });
     if (by_row_score()) add_by_row_score<Label, T>(ex, first_row, y, p);
+    batch.keep();
   }
   template <binary_matrix Labels, real_matrix Prob>
   void add(index_t first_row, const Labels& labels, const Prob& prob) {
@@ -143,6 +147,27 @@ class multilabel_issue_estimator {
   }
 
  private:
+  // What a batch lists of each class goes again unless all classes took it.
+  class listed_rows {
+   public:
+    listed_rows(std::vector<label_issue_estimator>& classes, std::vector<std::size_t>& before)
+        : classes_(classes), before_(before) {
+      for (std::size_t c = 0; c < classes_.size(); ++c) before_[c] = classes_[c].listed_.size();
+    }
+    listed_rows(const listed_rows&) = delete;
+    listed_rows& operator=(const listed_rows&) = delete;
+    ~listed_rows() {
+      if (kept_) return;
+      for (std::size_t c = 0; c < classes_.size(); ++c) classes_[c].listed_.resize(before_[c]);
+    }
+    void keep() { kept_ = true; }
+
+   private:
+    std::vector<label_issue_estimator>& classes_;
+    std::vector<std::size_t>& before_;
+    bool kept_ = false;
+  };
+
   static constexpr index_t lines = 512;
   static constexpr index_t scored_rows = 1 << 16;
 
@@ -176,6 +201,7 @@ class multilabel_issue_estimator {
   std::vector<label_issue_estimator> per_class_;
   std::vector<label_issue_estimator> rows_;  // one for the low_* filters, none for the others
   std::vector<double> scores_;
+  std::vector<std::size_t> listed_before_;  // a batch: of each class
 };
 
 /// What find_multilabel_issues saw on its way.
