@@ -28,7 +28,7 @@ std::vector<double> softmax(const std::vector<double>& x, index_t k) {
 }
 
 std::size_t compare(const em_reference::file& f, const std::string& what, const std::vector<double>& got,
-                           double relative, double absolute) {
+                    double relative, double absolute) {
   const auto& want = f.at(what).values;
   REQUIRE(got.size() == want.size());
   for (std::size_t i = 0; i < want.size(); ++i)

@@ -281,8 +281,8 @@ TEST_CASE("find_label_issues is the same for 1 to 8 threads and for every storag
   }
 }
 
-TEST_CASE_TEMPLATE("find_label_issues reads labels of any integer type", Label, std::int8_t, std::uint8_t,
-                   std::int32_t, std::uint64_t) {
+TEST_CASE_TEMPLATE("find_label_issues reads labels of any integer type", Label, std::int8_t, std::uint8_t, std::int32_t,
+                   std::uint64_t) {
   cases::generator g(48);
   const auto q = cases::random_problem<float>(g, 300, 100, shape::loose);
   const cases::laid_out<float> prob(q, cases::layout::row_major);

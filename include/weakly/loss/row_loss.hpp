@@ -115,6 +115,7 @@ template <class T>
 struct row_formula {
   const void* formula;
   bool uses_total;
+  T excluded;  // excluded_exp of the scores
   // Reads and writes whole batches.
   void (*apply)(const row_formula&, const softmax_scores<T>&, const label_sums<T>&, index_t rows, row_terms<T>&);
 };
@@ -123,8 +124,8 @@ template <class T, class Formula>
 void apply_formula(const row_formula<T>& of, const softmax_scores<T>& scores, const label_sums<T>& sums, index_t rows,
                    row_terms<T>& out) {
   using batch = simd::batch<T>;
-  const Formula formula = *static_cast<const Formula*>(of.formula);
-  const batch excluded = excluded_exp(scores);
+  const Formula& formula = *static_cast<const Formula*>(of.formula);
+  const batch excluded = of.excluded;
   for (index_t r = 0; r < rows; r += batch::size) {
     const batch others = simd::load(sums.others + r), label = simd::load(sums.label + r),
                 top = simd::load(sums.top + r);
@@ -290,8 +291,7 @@ class softmax_loss_rows {
         t.value[0] = t.scale[0] = t.offset[0] = t.at_label[0] = 0;
         if (e != nullptr) std::fill_n(e, k, T(0));
       } else {
-        const softmax_sums<T> s =
-            row.fill(i, label[at], formula.uses_total, two_line_steps<T>{lines});
+        const softmax_sums<T> s = row.fill(i, label[at], formula.uses_total, two_line_steps<T>{lines});
         apply_to_one(s, weight[at], t);
         // Where nothing is scaled, the label alone is: its exponential becomes 1 and all others 0.
         flat = t.scale[0] == T(0) && t.at_label[0] != t.offset[0];
@@ -321,7 +321,9 @@ class softmax_loss_rows {
 
   // What becomes the gradient at the label, to a rounding, when it is scaled like the rest of a long row: a line
   // written past the caches cannot be corrected afterwards.
-  static T kept_label(const row_terms<T>& t) { return t.scale[0] != T(0) ? (t.at_label[0] - t.offset[0]) / t.scale[0] : T(0); }
+  static T kept_label(const row_terms<T>& t) {
+    return t.scale[0] != T(0) ? (t.at_label[0] - t.offset[0]) / t.scale[0] : T(0);
+  }
 
   void write_block(index_t i, index_t j, index_t count, T* e, index_t label, const row_terms<T>& t) const {
     T* const to = grad.part(i, j);
@@ -340,13 +342,14 @@ void run_softmax_loss(std::string_view function, Exec& ex, const softmax_scores<
   if (n == 0) return;
   if (k == 0) fail<shape_error>(function, ": logits have ", n, " rows of 0 classes; there must be at least one class");
   const bool stream = n >= (index_t(4) << 20) / (k * index_t(sizeof(T)));
-  const softmax_loss_rows<T> rows{scores,
-                                  labels,
-                                  loss,
-                                  grad,
-                                  {&formula, uses_total_cross_entropy<Formula>, apply_formula<T, Formula>},
-                                  stream,
-                                  grad.overlaps(scores.logits, n)};
+  const softmax_loss_rows<T> rows{
+      scores,
+      labels,
+      loss,
+      grad,
+      {&formula, uses_total_cross_entropy<Formula>, excluded_exp(scores), apply_formula<T, Formula>},
+      stream,
+      grad.overlaps(scores.logits, n)};
   shared_status bad;
   for_row_chunks(ex, n, k, [&](index_t first, index_t last) { bad.merge(rows(first, last)); });
   require_labels_ok(function, labels, bad.load(), k);

@@ -58,8 +58,8 @@ struct label_issue_options {
 /// whatever the batches, their order, the tree of merges, the executor and the layout: rows are selected by the total
 /// order (key, row). Memory: 18 bytes (where a pair of classes has few, up to 32) for each row that may be selected, at
 /// most the number of estimated errors, and for both that twice; 60 bytes for each pair of classes that is pruned and
-/// for each class; for predicted_neq_given and confident_learning up to 8 bytes a row. Allocated at construction, except
-/// that a copy of an estimator of the two last filters allocates as it grows. Source: Northcutt, Jiang, Chuang,
+/// for each class; for predicted_neq_given and confident_learning up to 8 bytes a row. Allocated at construction,
+/// except that a copy of an estimator of the two last filters allocates as it grows. Source: Northcutt, Jiang, Chuang,
 /// "Confident Learning", JAIR 70 (2021), section 3.2.
 class label_issue_estimator {
  public:
@@ -166,8 +166,8 @@ class label_issue_estimator {
     listed_.insert(listed_.end(), other.listed_.begin(), other.listed_.end());
   }
 
-  /// The issues: row numbers of the whole data, ascending. O(m log m) for m rows selected. The estimator stays as it is,
-  /// which takes a copy of it; one that is moved from, `std::move(issues).finish()`, gives its memory instead.
+  /// The issues: row numbers of the whole data, ascending. O(m log m) for m rows selected. The estimator stays as it
+  /// is, which takes a copy of it; one that is moved from, `std::move(issues).finish()`, gives its memory instead.
   std::vector<index_t> finish() const& { return label_issue_estimator(*this).finish_here(); }
   std::vector<index_t> finish() && { return finish_here(); }
 

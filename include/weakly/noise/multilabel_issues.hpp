@@ -88,8 +88,8 @@ class multilabel_issue_estimator {
   /// labels  n x k   0 or 1          prob  n x k   probabilities
   ///
   /// Together the batches must be the data that the joint was made of (label_issue_estimator::add, which see for
-  /// value_error). Throws shape_error, label_error. A batch that is refused leaves nothing behind. O(n k), for the low_*
-  /// filters O(n k log k). Tasks are groups of classes.
+  /// value_error). Throws shape_error, label_error. A batch that is refused leaves nothing behind. O(n k), for the
+  /// low_* filters O(n k log k). Tasks are groups of classes.
   template <executor Exec, binary_matrix Labels, real_matrix Prob>
   void add(Exec&& ex, index_t first_row, const Labels& labels, const Prob& prob) {
     using Label = typename view_t<const Labels&>::value_type;

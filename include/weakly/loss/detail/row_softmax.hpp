@@ -138,7 +138,8 @@ struct row_rule {
 
   template <class Rule>
   explicit row_rule(const Rule& r)
-      : rule(&r), apply([](const void* it, const row_softmax<T>& row) -> T { return (*static_cast<const Rule*>(it))(row); }) {}
+      : rule(&r),
+        apply([](const void* it, const row_softmax<T>& row) -> T { return (*static_cast<const Rule*>(it))(row); }) {}
 };
 
 /// A loss with a rule for whole rows: value = rule(row_softmax), which also writes the gradient. Without labels the
