@@ -92,3 +92,12 @@ TEST_CASE("class_balance refuses rows that are no probabilities, small scratch a
   CHECK_THROWS_AS(weakly::class_balance(rows(good, 2), scratch, weakly::discard), weakly::workspace_error);
   CHECK(weakly::class_balance(weakly::view(good.data(), 0, 2), scratch, weakly::discard) == 0);
 }
+
+TEST_CASE("class_balance of more than a million rows is that of one") {
+  const index_t n = (index_t(1) << 20) + 777, k = 2;
+  const std::vector<double> prob(std::size_t(n * k), 0.3);
+  std::vector<std::byte> memory(weakly::class_balance_scratch(k));
+  weakly::workspace scratch(memory), again(memory);
+  const double one = weakly::class_balance(weakly::view(prob.data(), 1, k), scratch, weakly::discard);
+  CHECK(weakly::class_balance(rows(prob, k), again, weakly::discard) == one);
+}

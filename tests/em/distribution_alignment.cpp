@@ -94,3 +94,11 @@ TEST_CASE("class_estimate refuses what is no probability before it changes, and 
   CHECK_THROWS_AS(weakly::class_estimate(0), weakly::shape_error);
   CHECK_THROWS_AS(weakly::class_estimate(std::vector<double>{-0.1, 1}), weakly::value_error);
 }
+
+TEST_CASE("class_estimate of more than a million rows is their mean") {
+  const index_t n = (index_t(1) << 20) + 777, k = 2;
+  const std::vector<double> prob(std::size_t(n * k), 0.3);
+  weakly::class_estimate e(k);
+  e.update(rows(prob, k), 0);
+  CHECK(std::vector<double>(e.estimate().begin(), e.estimate().end()) == std::vector<double>{0.3, 0.3});
+}

@@ -5,6 +5,7 @@
 #include <weakly/em/transition_matrix.hpp>
 #include <weakly/exec/thread_pool.hpp>
 
+#include <algorithm>
 #include <cstdint>
 #include <limits>
 
@@ -115,4 +116,18 @@ TEST_CASE("transition_estimator leaves out rows that are no probabilities, and r
   CHECK_THROWS_AS(weakly::transition_matrix(weakly::matrix<double>(2, 2, -1.0)), weakly::value_error);
   CHECK_THROWS_AS(weakly::class_prior(std::vector<double>{1, nan}), weakly::value_error);
   CHECK(elements(e.counts()) == std::vector<double>{1, 0.25, 0, 0.75});
+}
+
+TEST_CASE("transition_estimator has the same bits for a million rows in one batch and in many") {
+  const index_t n = (index_t(1) << 20) + 777, k = 2, batch = 1024;
+  std::vector<double> posterior(std::size_t(n * k), 0.3);
+  const std::vector<std::int8_t> label(std::size_t(n), 1);
+  weakly::transition_estimator whole(k), parts(k);
+  whole.add(rows(posterior, k), label);
+  for (index_t i = 0; i < n; i += batch) {
+    const index_t count = std::min(batch, n - i);
+    parts.add(weakly::view(posterior.data() + i * k, count, k), weakly::view(label.data() + i, count));
+  }
+  CHECK(same_bits(elements(whole.counts()), elements(parts.counts())));
+  CHECK(whole.counts()(0, 1) == doctest::Approx(0.3 * double(n)).epsilon(1e-14));
 }

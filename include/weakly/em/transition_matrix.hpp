@@ -205,7 +205,7 @@ class transition_estimator {
  private:
   static constexpr index_t parts = 4;
   static constexpr index_t small = 16;                  // classes of which a chunk has a table of its own
-  static constexpr index_t at_once = index_t(1) << 20;  // rows after which sums are normalised, far from overflow
+  static constexpr index_t at_once = index_t(1) << 18;  // rows after which sums are normalised (exact_sum.hpp)
 
   detail::exact_sum cell(index_t label, index_t c) const {
     const std::int64_t* const p = state_.data() + parts * (label * classes_ + c);

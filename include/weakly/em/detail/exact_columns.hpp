@@ -77,7 +77,7 @@ class exact_columns {
 
  private:
   static constexpr index_t small = 512;                 // columns of which a chunk has sums of its own
-  static constexpr index_t at_once = index_t(1) << 20;  // rows after which sums are normalised, far from overflow
+  static constexpr index_t at_once = index_t(1) << 18;  // rows after which sums are normalised (exact_sum.hpp)
 
   exact_sum sum(index_t column) const {
     const std::int64_t* const s = sums_ + parts * column;
