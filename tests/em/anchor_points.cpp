@@ -57,10 +57,8 @@ TEST_CASE("dual_transition of four rows") {
 TEST_CASE("dual_transition keeps a class that is never predicted, and rows sum to one") {
   const std::vector<double> prob{0.75, 0.25, 0.625, 0.375, no_number, 1};
   const auto t = weakly::dual_transition(rows(prob, 2), std::vector<int>{1, -1, 0});
-  // T1 = {{3/4, 1/4}, {NaN, 1}}: the row of the anchor is taken as it is.
-  CHECK(t(0, 0) == 0);
-  CHECK(t(0, 1) == 1);
-  CHECK(std::isnan(t(1, 1)));
+  // T1 = {{3/4, 1/4}, {5/8, 3/8}}, T2 = {{0, 1}, {0, 1}}: the row with a NaN is in neither.
+  CHECK(std::vector<double>(t.elements().begin(), t.elements().end()) == std::vector<double>{0, 1, 0, 1});
   const index_t k = 6;
   const auto p = softmax(normal(400, k, 2, 1), k);
   std::vector<int> label;
@@ -73,7 +71,29 @@ TEST_CASE("dual_transition keeps a class that is never predicted, and rows sum t
   }
 }
 
-TEST_CASE("anchor_points refuse classes without a number, and options outside their domain") {
+TEST_CASE("anchor_points pass over rows with a NaN, which n does not count") {
+  const std::vector<double> prob{0.9, no_number, 0.6, 0.4, 0.2, 0.8};
+  CHECK(weakly::anchor_points(rows(prob, 2)) == std::vector<index_t>{1, 2});
+  CHECK(weakly::anchor_points(rows(prob, 2), {.quantile = 0.5}) == std::vector<index_t>{2, 1});
+  const auto t = weakly::anchor_transition(rows(prob, 2));
+  CHECK(std::vector<double>(t.elements().begin(), t.elements().end()) == std::vector<double>{0.6, 0.4, 0.2, 0.8});
+}
+
+TEST_CASE("the rank of an anchor is not moved by the rounding of quantile n") {
+  for (const index_t n : {index_t(25), index_t(100), index_t(1000), index_t(100000)}) {
+    CAPTURE(n);
+    std::vector<double> prob;
+    for (index_t i = 0; i < n; ++i) prob.push_back(1 - double(i) / double(n));
+    for (index_t percent = 4; percent <= 100; percent += 4) {
+      CAPTURE(percent);
+      CHECK(weakly::anchor_points(rows(prob, 1), {.quantile = double(percent) / 100}) ==
+            std::vector<index_t>{n - n * percent / 100});
+    }
+  }
+  CHECK(weakly::anchor_points(weakly::matrix<double>(3, 1, 1.0), {.quantile = 1e-300}) == std::vector<index_t>{2});
+}
+
+TEST_CASE("anchor_points refuse what has no row without NaN, and options outside their domain") {
   const std::vector<double> prob{no_number, 0.5, no_number, 0.25};
   CHECK_THROWS_AS(weakly::anchor_points(rows(prob, 2)), weakly::value_error);
   CHECK_THROWS_AS(weakly::anchor_points(rows(prob, 2), {.quantile = 0.5}), weakly::value_error);

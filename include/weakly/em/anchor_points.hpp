@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
+#include <limits>
 #include <utility>
 #include <vector>
 
@@ -19,14 +20,26 @@ struct anchor_points_options {
   double quantile = 1;  ///< in (0, 1]: 1 takes the most probable row, 0.97 the first after the top 3 %
 };
 
+namespace detail {
+
+/// ceil(quantile n), but the nearest integer where only rounding keeps the product from it: 0.28 of 25 rows are 7.
+inline index_t quantile_count(double quantile, index_t n) {
+  const double product = quantile * static_cast<double>(n), nearest = std::round(product);
+  const bool rounding = std::abs(product - nearest) <= 2 * std::numeric_limits<double>::epsilon() * product;
+  return static_cast<index_t>(rounding ? nearest : std::ceil(product));
+}
+
+}  // namespace detail
+
 /// For each class the row that is taken to belong to it without doubt.
 ///
 ///     anchor(c) = the row of rank n - ceil(quantile n) in prob(., c), greatest first, ties by the lower row
 ///
 /// prob  n x k  probabilities of the observed, noisy labels
 ///
-/// A NaN is less than everything; a class whose whole column is NaN is refused, as is n = 0: value_error. Throws
-/// option_error. O(n k); with a quantile below 1 it allocates n numbers, else k. Source: Patrini et al., CVPR 2017.
+/// Rows with a NaN are no anchors, and n does not count them; value_error where no other row is left. A product within
+/// two roundings of an integer counts as it. Throws option_error. O(n k) on the calling thread, so the result is one
+/// whatever the layout; with a quantile below 1 it allocates 3 n numbers, else k. Source: Patrini et al., CVPR 2017.
 template <real_matrix Prob>
 std::vector<index_t> anchor_points(const Prob& prob, const anchor_points_options& options = {}) {
   if (!(options.quantile > 0 && options.quantile <= 1))
@@ -34,33 +47,42 @@ std::vector<index_t> anchor_points(const Prob& prob, const anchor_points_options
   const auto p = view(prob);
   const index_t n = p.extent(0), k = p.extent(1);
   const auto value = [&](index_t i, index_t c) { return detail::convert_real<double>(p(i, c)); };
+  const auto numbers = [&](index_t i) {
+    for (index_t c = 0; c < k; ++c)
+      if (std::isnan(value(i, c))) return false;
+    return true;
+  };
   std::vector<index_t> anchor(static_cast<std::size_t>(k), -1);
-  const index_t rank = n - static_cast<index_t>(std::ceil(options.quantile * static_cast<double>(n)));
-  if (rank == 0) {
+  bool any = false;
+  if (options.quantile == 1) {
     std::vector<double> top(static_cast<std::size_t>(k));
-    for (index_t i = 0; i < n; ++i)
+    for (index_t i = 0; i < n; ++i) {
+      if (!numbers(i)) continue;
+      any = true;
       for (index_t c = 0; c < k; ++c) {
         const auto at = static_cast<std::size_t>(c);
         const double x = value(i, c);
-        if (std::isnan(x) || (anchor[at] >= 0 && x <= top[at])) continue;
+        if (anchor[at] >= 0 && x <= top[at]) continue;
         top[at] = x;
         anchor[at] = i;
       }
+    }
   } else {
-    std::vector<std::pair<double, index_t>> column(static_cast<std::size_t>(n));
-    for (index_t c = 0; c < k; ++c) {
-      index_t numbers = 0;
-      for (index_t i = 0; i < n; ++i)
-        if (const double x = value(i, c); !std::isnan(x)) column[static_cast<std::size_t>(numbers++)] = {-x, i};
-      if (numbers == 0) continue;
-      const auto at = column.begin() + std::min(rank, numbers - 1);
-      std::nth_element(column.begin(), at, column.begin() + numbers);
-      anchor[static_cast<std::size_t>(c)] = at->second;
+    std::vector<index_t> good;
+    good.reserve(static_cast<std::size_t>(n));
+    for (index_t i = 0; i < n; ++i)
+      if (numbers(i)) good.push_back(i);
+    any = !good.empty();
+    const auto rows = static_cast<index_t>(good.size());
+    const index_t rank = rows - detail::quantile_count(options.quantile, rows);
+    std::vector<std::pair<double, index_t>> column(good.size());
+    for (index_t c = 0; any && c < k; ++c) {
+      for (std::size_t r = 0; r < good.size(); ++r) column[r] = {-value(good[r], c), good[r]};
+      std::nth_element(column.begin(), column.begin() + rank, column.end());
+      anchor[static_cast<std::size_t>(c)] = column[static_cast<std::size_t>(rank)].second;
     }
   }
-  for (index_t c = 0; c < k; ++c)
-    if (anchor[static_cast<std::size_t>(c)] < 0)
-      detail::fail<value_error>("anchor_points: no row of ", n, " has a probability of class ", c);
+  if (!any) detail::fail<value_error>("anchor_points: no row of ", n, " is without NaN; give one at least that is");
   return anchor;
 }
 
