@@ -157,3 +157,30 @@ TEST_CASE("class_counts_one_vs_rest: impossible counts, excluded classes and NaN
   CHECK_THROWS_AS(s.run(weakly::seq), weakly::workspace_error);
 #endif
 }
+
+TEST_CASE("class_counts_one_vs_rest is the same for every common offset of a row") {
+  for (const double offset : {0.0, 1e15, -1e15, 1e300, -1e300}) {
+    CAPTURE(offset);
+    scene s(3, {0, 3}, {3, 0, 0}, 1);
+    s.logits.assign(9, offset);
+    s.run(weakly::seq);
+    CHECK(s.loss[0] == doctest::Approx(3 * std::log(3.0) + 6 * std::log(1.5)).epsilon(1e-14));
+  }
+  scene s(4, {0, 3, 8}, {1, 1, 1, 0, 2, 0, 3, 0}, 2);
+  for (double& x : s.logits) x = std::round(x * 64) / 64;
+  scene t = s;
+  for (std::size_t e = 0; e < t.logits.size(); ++e) t.logits[e] += e / 4 % 2 == 0 ? 0x1p40 : -0x1p44;
+  s.run(weakly::seq);
+  t.run(weakly::seq);
+  CHECK(s.loss == t.loss);
+  CHECK(s.posterior == t.posterior);
+  CHECK(s.grad == t.grad);
+}
+
+#if WEAKLY_HAS_EXCEPTIONS
+TEST_CASE("class_counts_one_vs_rest refuses scores of no class") {
+  scene s(1, {0, 3}, {3}, 1);
+  s.k = 0;
+  CHECK_THROWS_AS(s.run(weakly::seq), weakly::shape_error);
+}
+#endif

@@ -126,3 +126,43 @@ TEST_CASE("sinkhorn refuses targets that are none, options outside their domain 
   weakly::workspace little(small);
   CHECK_THROWS_AS(weakly::sinkhorn(rows(scores, 2), little, rows(q, 2)), weakly::workspace_error);
 }
+
+TEST_CASE("sinkhorn is the same for every common offset, and however great the scores of a class without a target") {
+  const index_t n = 20, k = 70;
+  std::vector<double> scores = normal(n, k, 2, 3);
+  for (double& x : scores) x = std::round(x * 64) / 64;
+  std::vector<double> moved = scores, q = zeros(n * k), moved_q = q, target(std::size_t(k), 1.0 / double(k - 1));
+  for (std::size_t e = 0; e < moved.size(); ++e) moved[e] += 0x1p40;
+  run(scores, k, q);
+  run(moved, k, moved_q);
+  CHECK(same_bits(q, moved_q));
+
+  target[3] = 0;
+  std::vector<std::byte> memory(weakly::sinkhorn_scratch(n, k));
+  const auto with_target = [&](const std::vector<double>& x, std::vector<double>& out) {
+    weakly::workspace scratch(memory);
+    const auto report = weakly::sinkhorn(weakly::seq, rows(x, k), target, scratch, rows(out, k));
+    CHECK(report.rows_without_support.ok());
+    CHECK(report.columns_without_support.ok());
+  };
+  with_target(scores, q);
+  for (index_t i = 0; i < n; ++i) moved[std::size_t(i * k + 3)] = 1e308;
+  with_target(moved, moved_q);
+  CHECK(same_bits(q, moved_q));
+}
+
+TEST_CASE("sinkhorn keeps the digits of rows that are far above or below others") {
+  const std::vector<double> scores{0.5, 0.25, 0.75 + 0x1p40, 0.25 + 0x1p40};
+  std::vector<double> q(4);
+  run(scores, 2, q, {.epsilon = 0.5, .rounds = 1});
+  // The second row is all there is in either column: what scales it to 1/2, 1/2 takes its gap of 1/2 from the first.
+  CHECK(q[2] == doctest::Approx(0.5).epsilon(1e-15));
+  CHECK(q[0] == doctest::Approx(1 / (1 + std::exp(0.5))).epsilon(1e-15));
+}
+
+TEST_CASE("sinkhorn takes scores of any finite size") {
+  const std::vector<double> scores{1e308, 1e308, -1e308, -1e308};
+  std::vector<double> q(4);
+  CHECK(run(scores, 2, q).rows_without_support.ok());
+  CHECK(q == std::vector<double>(4, 0.5));
+}

@@ -10,6 +10,7 @@
 #include <weakly/core/workspace.hpp>
 #include <weakly/em/detail/bag_counter.hpp>
 #include <weakly/em/detail/bags.hpp>
+#include <weakly/em/detail/exponent_row.hpp>
 #include <weakly/em/detail/impossible_row.hpp>
 #include <weakly/em/detail/leave_one_out.hpp>
 
@@ -54,7 +55,8 @@ class one_vs_rest_counter {
     constexpr double nan = std::numeric_limits<double>::quiet_NaN();
     const index_t k = classes_;
     for (index_t i = 0; i < b; ++i) {  // the log-odds of each class against the rest, for now where the gradient goes
-      const double* const z = score_ + i * k;
+      double* const z = score_ + i * k;
+      subtract_greatest(z);
       log_leave_one_out(z, k, others_);
       for (index_t c = 0; c < k; ++c) gradient_[i * k + c] = log_odds(z[c], others_[c]);
     }
@@ -97,6 +99,13 @@ class one_vs_rest_counter {
   }
 
  private:
+  // A common offset of a row would cost the logarithms next to it their digits.
+  void subtract_greatest(double* z) const {
+    exponent_row row;
+    row.look_at(0, z, classes_);
+    if (!row.defined()) return;
+    for (index_t c = 0; c < classes_; ++c) z[c] -= row.top;
+  }
   static double log_odds(double x, double others) {
     return x == others && x - x != 0 ? std::numeric_limits<double>::quiet_NaN() : x - others;
   }
@@ -124,9 +133,10 @@ class one_vs_rest_counter {
 ///
 /// Not a joint model: for bags too large for class_counts, in O(k b^2). Counts that do not add up to the bag are not
 /// noticed unless one is outside [0, b]. A NaN, +inf, or a row of -inf makes its bag NaN, an impossible bag is NaN with
-/// loss inf. Throws shape_error where bags do not add up, workspace_error, and value_error for impossible bags unless
-/// kept, after all others are done. In double, allocates nothing. Same bits for every executor, layout and workspace.
-/// Source: what the code of Chen et al., arXiv 2402.01922, does with several classes.
+/// loss inf. Scores are taken relative to the greatest of their row, so a common offset is no matter. Throws
+/// shape_error where bags do not add up or there is no class, workspace_error, and value_error for impossible bags
+/// unless kept, after all others are done. In double, allocates nothing. Same bits for every executor, layout and
+/// workspace. Source: what the code of Chen et al., arXiv 2402.01922, does with several classes.
 template <executor Exec, score_tensor Scores, label_vector Begin, count_matrix Counts, real_output Posterior,
           real_output Loss, real_output Grad>
   requires readable_matrix<Scores>
@@ -135,6 +145,7 @@ void class_counts_one_vs_rest(Exec&& ex, const Scores& scores, const Begin& bag_
                               const class_counts_one_vs_rest_options& options = {}) {
   constexpr const char *name = "class_counts_one_vs_rest", *array = "class_counts_one_vs_rest: scratch";
   const index_t n = view(scores).extent(0), k = view(scores).extent(1);
+  if (k == 0) detail::fail<shape_error>(name, ": scores have ", n, " rows of 0 classes; there must be at least one");
   const detail::row_source<double> from(view(scores));
   const detail::bag_offsets bags(name, bag_begin, n);
   const detail::integer_rows count(view(counts));

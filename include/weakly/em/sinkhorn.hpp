@@ -31,7 +31,7 @@ struct sinkhorn_report {
 
 /// Bytes of workspace for n rows and k classes.
 constexpr std::size_t sinkhorn_scratch(index_t n, index_t k) {
-  return scratch_bytes<double>(n) + 2 * scratch_bytes<double>(k);
+  return 2 * scratch_bytes<double>(n) + 2 * scratch_bytes<double>(k);
 }
 
 namespace detail {
@@ -43,6 +43,7 @@ class sinkhorn_rounds {
   wide_rows rows;
   row_sink<double> out;
   sinkhorn_options options;
+  double* row_top;           // n, the greatest score whose target is not zero: those of the row are relative to it
   double* row_scale;         // n, logarithms; -inf for a row that does not take part
   double* column_scale;      // k, logarithms
   const double* log_target;  // k
@@ -52,14 +53,17 @@ class sinkhorn_rounds {
   template <executor Exec>
   sinkhorn_report run(Exec& ex) const {
     shared_status without;
-    std::copy_n(log_target, rows.k, column_scale);
     for_row_chunks(ex, rows.n, rows.k, [&](index_t first, index_t last) {
       for (index_t i = first; i < last; ++i) {
-        const bool takes_part = has_support(i);
-        row_scale[i] = takes_part ? 0 : -std::numeric_limits<double>::infinity();
-        if (!takes_part) without.merge({i, 1});
+        const exponent_row row = within_target(i);
+        row_top[i] = row.defined() ? row.top : nothing;
+        if (!row.defined()) without.merge({i, 1});
       }
     });
+    // A row that is far below others keeps its digits, and takes part as long as its logarithm is a number.
+    const double top = *std::max_element(row_top, row_top + rows.n);
+    for (index_t i = 0; i < rows.n; ++i)
+      row_scale[i] = row_top[i] > nothing ? std::max((row_top[i] - top) * per_epsilon, -1e300) : nothing;
     sinkhorn_report report{without.load(), no_bad_rows()};
     const double log_n = std::log(static_cast<double>(rows.n - report.rows_without_support.count));
     shared_status empty;
@@ -78,21 +82,29 @@ class sinkhorn_rounds {
 
  private:
   using batch = simd::batch<double>;
+  static constexpr double nothing = -std::numeric_limits<double>::infinity();
 
   const double* read(index_t i, index_t column, index_t count, double* to) const {
     const double* const x = rows.x.part(i, column, count, to);
     const double* const scale = column_scale + column;
-    map_batches(x, scale, count, to, [&](batch v, batch s) { return v * per_epsilon + s; });
+    map_batches(x, scale, count, to, [&, origin = row_top[i]](batch v, batch s) {
+      return simd::select(s > batch(nothing), (v - origin) * per_epsilon + s, nothing);  // excluded, however great
+    });
     return to;
   }
-  bool has_support(index_t i) const {
+  exponent_row within_target(index_t i) const {
     exponent_row row;
     double buffer[std::size_t(wide_block)];
     for (index_t j = 0; j < rows.k; j += wide_block) {
       const index_t count = std::min(wide_block, rows.k - j);
-      row.look_at(j, read(i, j, count, buffer), count);
+      const double* const x = rows.x.part(i, j, count, buffer);
+      map_batches(x, log_target + j, count, static_cast<double*>(buffer), [](batch v, batch target) {
+        const auto kept = (target > batch(nothing)) | ~(v < batch(std::numeric_limits<double>::infinity()));
+        return simd::select(kept, v, nothing);
+      });
+      row.look_at(j, buffer, count);
     }
-    return row.defined();
+    return row;
   }
   auto exponents_of(index_t i) const {
     return [this, i](index_t column, index_t count, double* to) { return read(i, column, count, to); };
@@ -121,16 +133,16 @@ class sinkhorn_rounds {
     std::fill_n(top, count, -std::numeric_limits<double>::infinity());
     for_rows([&](index_t i) {
       const double* const x = rows.x.part(i, first, count, buffer);
-      for_batches<double>(count, [&, scale = row_scale[i]](auto at) {
-        at.store(top, simd::max(at.load(x) * per_epsilon + scale, at.load(top)));
+      for_batches<double>(count, [&, origin = row_top[i], scale = row_scale[i]](auto at) {
+        at.store(top, simd::max((at.load(x) - origin) * per_epsilon + scale, at.load(top)));
       });
     });
     for_rows([&](index_t i) {
       const double* const x = rows.x.part(i, first, count, buffer);
-      for_batches<double>(count, [&, scale = row_scale[i]](auto at) {
+      for_batches<double>(count, [&, origin = row_top[i], scale = row_scale[i]](auto at) {
         const batch most = at.load(top);
         const auto some = most > batch(-std::numeric_limits<double>::infinity());
-        const batch e = simd::exp(at.load(x) * per_epsilon + scale - most);
+        const batch e = simd::exp((at.load(x) - origin) * per_epsilon + scale - most);
         at.store(sum, at.load(sum) + simd::select(some, e, 0.0));
       });
     });
@@ -160,10 +172,11 @@ class sinkhorn_rounds {
 /// scratch         sinkhorn_scratch(n, k) bytes
 /// out      n x k  rows sum to one, columns nearly to n target(c); may be the storage of `scores`
 ///
-/// In logarithms: scores a thousand epsilon apart are no matter. Rows without support take no part and n does not count
-/// them. Throws shape_error; option_error; value_error for a target that is negative or does not add up to one within
-/// 1e-6; workspace_error. O(rounds n k) exponentials; allocates nothing. Same bits for every executor and layout; tasks
-/// over columns are 64 of them. Source: Cuturi, NeurIPS 2013; Caron et al. (SwAV), NeurIPS 2020.
+/// In logarithms, relative to the greatest score of each row: scores a thousand epsilon apart are no matter, nor is
+/// what all scores of a row have in common. Rows without support take no part and n does not count them. Throws
+/// shape_error; option_error; value_error for a target that is negative or does not add up to one within 1e-6;
+/// workspace_error. O(rounds n k) exponentials; allocates nothing. Same bits for every executor and layout; tasks over
+/// columns are 64 of them. Source: Cuturi, NeurIPS 2013; Caron et al. (SwAV), NeurIPS 2020.
 template <executor Exec, real_matrix Scores, real_vector Target, real_output Out>
 sinkhorn_report sinkhorn(Exec&& ex, const Scores& scores, const Target& target, workspace& scratch, Out&& out,
                          const sinkhorn_options& options = {}) {
@@ -179,6 +192,7 @@ sinkhorn_report sinkhorn(Exec&& ex, const Scores& scores, const Target& target, 
   const auto shares = view(target);
   detail::require_extent("sinkhorn: target", shares, 0, k);
   work.out = detail::wide_sink(name, "out", out, n, k);
+  work.row_top = scratch.take<double>("sinkhorn: greatest", n).data();
   work.row_scale = scratch.take<double>("sinkhorn: rows", n).data();
   work.column_scale = scratch.take<double>("sinkhorn: columns", k).data();
   double* const log_target = scratch.take<double>("sinkhorn: target", k).data();
