@@ -488,3 +488,36 @@ TEST_CASE("bag_count refuses bags that do not add up, counts of other bags, too 
     CHECK_THROWS_AS(bag_counts::of_prior(std::vector<double>{bad}), weakly::value_error);
 }
 #endif
+
+TEST_CASE("bag_count keeps the digits of small logits where great ones cancel between the two sides of a set") {
+  for (const double great : {1e3, 1e8, 1e12, 1e17, 1e300, 1.7e308}) {
+    CAPTURE(great);
+    for (const std::vector<double>& x :
+         {std::vector<double>{great, -great, 3}, {3, great, -great}, {great, 3, -great}}) {
+      const outcome r = infer(x, {1, 0, 0, 1});
+      for (const double q : r.posterior) CHECK(q == doctest::Approx(1 / (1 + std::exp(-3.0))).epsilon(1e-14));
+    }
+    // None, or all but one: the one is the last or, next to it, the one before.
+    const outcome r = infer({great, -great, 2, -great}, {1, 0, 0, 1, 0});
+    CHECK(r.posterior[0] == doctest::Approx(1 / (1 + std::exp(-2.0) / 2)).epsilon(great > 1e4 ? 1e-14 : 1e-13));
+    CHECK(r.posterior[1] == doctest::Approx(r.posterior[0] / 2).epsilon(1e-13));
+  }
+  const std::vector<double> x{1e8, -1e8, 3, -2, 1};
+  for (int set = 1; set < 1 << 6; ++set) {
+    CAPTURE(set);
+    std::vector<int> member;
+    for (int a = 0; a < 6; ++a) member.push_back(set >> a & 1);
+    check_against(infer(x, member), plain(x, member), 1e-10, 1e-10);
+  }
+}
+
+TEST_CASE("bag_count: a loss that no double holds is the greatest one, and its bag is possible") {
+  const std::vector<double> x(20, -1e308);
+  std::vector<double> q(20), g(20), loss(1);
+  std::vector<std::byte> memory(weakly::bag_count_scratch(20));
+  weakly::workspace scratch(memory);
+  weakly::bag_count(x, std::vector<int>{0, 20}, bag_counts::exactly(std::vector<int>{20}), scratch, q, loss, g);
+  CHECK(loss[0] == std::numeric_limits<double>::max());
+  CHECK(q == std::vector<double>(20, 1));
+  CHECK(g == std::vector<double>(20, -1));
+}

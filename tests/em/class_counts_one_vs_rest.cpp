@@ -177,6 +177,17 @@ TEST_CASE("class_counts_one_vs_rest is the same for every common offset of a row
   CHECK(s.grad == t.grad);
 }
 
+TEST_CASE("class_counts_one_vs_rest: a loss that no double holds is the greatest one, and its bag is possible") {
+  scene s(2, {0, 20}, {0, 20}, 1);
+  for (std::size_t e = 0; e < 40; ++e) s.logits[e] = e % 2 == 0 ? 1e308 : 0;
+  s.run(weakly::seq);
+  CHECK(s.loss[0] == std::numeric_limits<double>::max());
+  for (std::size_t e = 0; e < 40; ++e) {
+    CHECK(s.posterior[e] == double(e % 2));
+    CHECK(s.grad[e] == (e % 2 == 0 ? 2 : -2));
+  }
+}
+
 #if WEAKLY_HAS_EXCEPTIONS
 TEST_CASE("class_counts_one_vs_rest refuses scores of no class") {
   scene s(1, {0, 3}, {3}, 1);

@@ -131,11 +131,12 @@ constexpr std::size_t bag_count_scratch(index_t longest, index_t at_once = 1) {
 ///
 /// Posteriors given one count add up to it. Where A is every count that can be, posterior is p and the loss exactly 0;
 /// an empty bag has 0 positives. However improbable A is, posteriors are right to about b 1e-16 and loss to that
-/// relative to 1 + loss. A bag with a NaN logit comes out as NaN, and so does an impossible one, whose loss is inf; no
-/// other bag does. Throws shape_error where bags do not add up, workspace_error, and, after all other bags are done,
-/// value_error for impossible ones unless kept. O(b max A) a bag, or O(b min(b - a, a in A)) where that is less, in
-/// double; allocates nothing. Same bits for every executor, layout and workspace. Shukla et al., "A unified approach to
-/// count-based weakly supervised learning", NeurIPS 2023; Chen et al., arXiv 2402.01922.
+/// relative to 1 + loss; a loss that no double holds is the greatest one. A bag with a NaN logit comes out as NaN, and
+/// so does an impossible one, whose loss is inf; no other bag does. Throws shape_error where bags do not add up,
+/// workspace_error, and, after all other bags are done, value_error for impossible ones unless kept. O(b max A) a bag,
+/// or O(b min(b - a, a in A)) where that is less, in double; allocates nothing. Same bits for every executor, layout
+/// and workspace. Shukla et al., "A unified approach to count-based weakly supervised learning", NeurIPS 2023; Chen et
+/// al., arXiv 2402.01922.
 template <executor Exec, real_vector Logit, label_vector Begin, real_output Posterior, real_output Loss,
           real_output Grad>
 void bag_count(Exec&& ex, const Logit& logit, const Begin& bag_begin, const bag_counts& counts, workspace& scratch,

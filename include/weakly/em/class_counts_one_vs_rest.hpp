@@ -61,17 +61,21 @@ class one_vs_rest_counter {
       for (index_t c = 0; c < k; ++c) gradient_[i * k + c] = log_odds(z[c], others_[c]);
     }
     double sum = 0;
+    bool possible = true;
     for (index_t c = 0; c < k; ++c) {
       for (index_t i = 0; i < b; ++i) counter_.logit()[i] = gradient_[i * k + c];
       std::fill_n(counter_.member(), b + 1, 0.0);
       if (count(c) >= 0 && count(c) <= b) counter_.member()[count(c)] = 1;
-      sum += counter_.infer(b);
+      const double of_class = counter_.infer(b);
+      possible &= of_class != -std::numeric_limits<double>::infinity();
+      sum += of_class;
       const double* const g = counter_.gradient();
       for (index_t i = 0; i < b; ++i) {
         posterior_[i * k + c] = counter_.posterior()[i];
         gradient_[i * k + c] = g[i];
       }
     }
+    if (possible) sum = sum < std::numeric_limits<double>::lowest() ? std::numeric_limits<double>::lowest() : sum;
     if (!(sum > -std::numeric_limits<double>::infinity())) {
       std::fill_n(posterior_, b * k, nan);
       std::fill_n(gradient_, b * k, nan);
@@ -133,10 +137,11 @@ class one_vs_rest_counter {
 ///
 /// Not a joint model: for bags too large for class_counts, in O(k b^2). Counts that do not add up to the bag are not
 /// noticed unless one is outside [0, b]. A NaN, +inf, or a row of -inf makes its bag NaN, an impossible bag is NaN with
-/// loss inf. Scores are taken relative to the greatest of their row, so a common offset is no matter. Throws
-/// shape_error where bags do not add up or there is no class, workspace_error, and value_error for impossible bags
-/// unless kept, after all others are done. In double, allocates nothing. Same bits for every executor, layout and
-/// workspace. Source: what the code of Chen et al., arXiv 2402.01922, does with several classes.
+/// loss inf. A loss that no double holds is the greatest one. Scores are taken relative to the greatest of their row,
+/// so a common offset is no matter. Throws shape_error where bags do not add up or there is no class, workspace_error,
+/// and value_error for impossible bags unless kept, after all others are done. In double, allocates nothing. Same bits
+/// for every executor, layout and workspace. Source: what the code of Chen et al., arXiv 2402.01922, does with several
+/// classes.
 template <executor Exec, score_tensor Scores, label_vector Begin, count_matrix Counts, real_output Posterior,
           real_output Loss, real_output Grad>
   requires readable_matrix<Scores>

@@ -85,7 +85,8 @@ class bag_counter {
     return other_q_;
   }
 
-  /// log P(A): -inf where A is impossible, NaN where a logit is; the posteriors are NaN then.
+  /// log P(A): -inf where A is impossible, NaN where a logit is; the posteriors are NaN then. Of a set that is possible
+  /// it is finite: what no double holds is the least double.
   double infer(index_t b) {
     constexpr double inf = std::numeric_limits<double>::infinity(), nan = std::numeric_limits<double>::quiet_NaN();
     items_ = b;
@@ -138,13 +139,15 @@ class bag_counter {
     }
     // An improbable set: its parts below and above the mean, each with its member next to the mean made likely. Of a
     // concave log pmf that member is the most probable of its part.
-    if (above > hi) return part(lo, below, below, least, most, q_, rest_);
-    if (below < lo) return part(above, hi, above, least, most, q_, rest_);
-    const double log_below = part(lo, below, below, least, most, q_, rest_);
-    const double log_above = part(above, hi, above, least, most, other_q_, other_rest_);
-    const double sum = math::log_add_exp(log_below, log_above);
-    // Not by way of the sum, which is as great as its terms where those are.
-    const double of_below = math::sigmoid(log_below - log_above), of_above = math::sigmoid(log_above - log_below);
+    if (above > hi) return part(lo, below, below, least, most, q_, rest_).log_p;
+    if (below < lo) return part(above, hi, above, least, most, q_, rest_).log_p;
+    const part_sum low = part(lo, below, below, least, most, q_, rest_);
+    const part_sum high = part(above, hi, above, least, most, other_q_, other_rest_);
+    // Their ratio is not taken from their logarithms, which may be as great as any logit: what the two have in common
+    // cancels by hand, but for the items that the one counts as positive and the other as negative.
+    const double by = (low.apart - high.apart) - sum_of_ranks(below, above);
+    const double of_below = math::sigmoid(by), of_above = math::sigmoid(-by);
+    const double sum = by < 0 ? high.log_p + math::softplus(by) : low.log_p + math::softplus(-by);
     for (index_t i = 0; i < b; ++i) {
       q_[i] = of_below * q_[i] + of_above * other_q_[i];
       rest_[i] = of_below * rest_[i] + of_above * other_rest_[i];
@@ -168,8 +171,30 @@ class bag_counter {
     }
   }
 
+  // log P of a part of A, and how far it is from that of its most probable set of items, the `anchor` greatest logits.
+  struct part_sum {
+    double log_p, apart;
+  };
+
+  // Sum of the logits of ranks first..last - 1, greatest first; they may cancel, so the error of each addition is kept.
+  double sum_of_ranks(index_t first, index_t last) {
+    double* const x = weight_;
+    std::copy_n(x_, items_, x);
+    std::nth_element(x, x + first, x + items_, std::greater<double>());
+    std::nth_element(x + first, x + (last - 1), x + items_, std::greater<double>());
+    double size = 0, sum = 0, error = 0;
+    for (index_t r = first; r < last; ++r) size = std::max(size, std::abs(x[r]));
+    const double unit = size > 0x1p900 ? 0x1p-64 : 1;
+    for (index_t r = first; r < last; ++r) {
+      const double term = x[r] * unit, next = sum + term, added = next - sum;
+      error += (sum - (next - added)) + (term - added);
+      sum = next;
+    }
+    return (sum + error) / unit;
+  }
+
   // Members lo..hi of A, all on one side of the mean, of which `anchor` is next to it.
-  double part(index_t lo, index_t hi, index_t anchor, index_t least, index_t most, double* q, double* rest) {
+  part_sum part(index_t lo, index_t hi, index_t anchor, index_t least, index_t most, double* q, double* rest) {
     const index_t b = items_;
     double pivot = 0;
     if (anchor > 0) {
@@ -191,19 +216,22 @@ class bag_counter {
         f(i, top);
       }
     };
-    double log_norm = 0;
+    constexpr double least_log = std::numeric_limits<double>::lowest();
+    double log_norm = 0, apart = 0;
     if (anchor == least || anchor == most) {  // then it is the only member, and one set of items is the only way
       for_items([&](index_t i, bool top) {
         q[i] = top ? 1 : 0;
         rest[i] = top ? 0 : 1;
         log_norm -= math::softplus(top ? -x_[i] : x_[i]);
       });
-      return log_norm;
+      return {std::max(log_norm, least_log), 0};
     }
     const double shift = likely_count(pivot, anchor), d = pivot - shift;
     // prod (1 + exp u) / prod (1 + exp x) times exp(d anchor), with the great terms of the top items cancelled by hand.
     for_items([&](index_t i, bool top) {
-      log_norm += top ? math::softplus(-u_[i]) - math::softplus(-x_[i]) : math::softplus(u_[i]) - math::softplus(x_[i]);
+      const double of_u = math::softplus(top ? -u_[i] : u_[i]);
+      apart += of_u;
+      log_norm += of_u - math::softplus(top ? -x_[i] : x_[i]);
     });
     for (index_t a = lo; a <= hi; ++a) {
       const double w = member_[a] != 0 ? std::exp(d * double(a - anchor)) : 0;
@@ -211,7 +239,8 @@ class bag_counter {
     }
     while (weight_[lo] == 0) ++lo;
     while (weight_[hi] == 0) --hi;
-    return std::min(0.0, log_norm + std::log(run(lo, hi, q, rest)));
+    const double log_sum = std::log(run(lo, hi, q, rest));
+    return {std::clamp(log_norm + log_sum, least_log, 0.0), apart + log_sum};
   }
 
   // Sets u = x - pivot + shift so that the expected count is within 1/4 of `count`, which is then at least a quarter as
