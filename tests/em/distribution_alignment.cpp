@@ -6,6 +6,7 @@
 #include <weakly/exec/thread_pool.hpp>
 
 #include <limits>
+#include <string>
 
 using namespace em_checks;
 
@@ -101,4 +102,19 @@ TEST_CASE("class_estimate of more than a million rows is their mean") {
   weakly::class_estimate e(k);
   e.update(rows(prob, k), 0);
   CHECK(std::vector<double>(e.estimate().begin(), e.estimate().end()) == std::vector<double>{0.3, 0.3});
+}
+
+TEST_CASE("class_estimate refuses targets that are no shares, and no classes") {
+  const weakly::class_estimate e(3);
+  for (const double bad : {-0.5, std::nan(""), std::numeric_limits<double>::infinity()}) {
+    std::string message;
+    try {
+      e.log_ratio(std::vector<double>{0.5, bad, 0.5});
+    } catch (const weakly::value_error& error) {
+      message = error.what();
+    }
+    CHECK(message.find("class 1") != std::string::npos);
+  }
+  CHECK(std::isinf(e.log_ratio(std::vector<double>{0.5, 0, 0.5})[1]));
+  CHECK_THROWS_AS(weakly::class_estimate(std::vector<double>{}), weakly::shape_error);
 }

@@ -131,3 +131,21 @@ TEST_CASE("transition_estimator has the same bits for a million rows in one batc
   CHECK(same_bits(elements(whole.counts()), elements(parts.counts())));
   CHECK(whole.counts()(0, 1) == doctest::Approx(0.3 * double(n)).epsilon(1e-14));
 }
+
+TEST_CASE("average_counts refuses what is no count before anything changes") {
+  weakly::matrix<double> running(2, 2, 1.0);
+  for (const double bad : {std::numeric_limits<double>::quiet_NaN(), -1.0, std::numeric_limits<double>::infinity()}) {
+    weakly::matrix<double> batch(2, 2, 5.0);
+    batch(1, 1) = bad;
+    CHECK_THROWS_AS(weakly::average_counts(running, batch, 0.5), weakly::value_error);
+    CHECK(elements(running) == std::vector<double>(4, 1.0));
+  }
+}
+
+TEST_CASE("transition_matrix and class_prior of counts whose sum no double holds") {
+  const weakly::matrix<double> great(2, 2, 1e308);
+  CHECK(elements(weakly::transition_matrix(great)) == std::vector<double>(4, 0.5));
+  CHECK(elements(weakly::transition_matrix(weakly::matrix<double>(2, 2, 1.0), 1e308)) == std::vector<double>(4, 0.5));
+  CHECK(weakly::class_prior(std::vector<double>{1e308, 1e308}) == std::vector<double>{0.5, 0.5});
+  CHECK(weakly::class_prior(std::vector<double>{1, 3}, 1e308) == std::vector<double>{0.5, 0.5});
+}

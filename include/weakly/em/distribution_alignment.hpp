@@ -23,8 +23,8 @@ namespace weakly::inline v0 {
 ///     aligned posterior q(c) = p(c) target(c) / estimate(c) over its sum
 ///
 /// The second line is label_posterior with log_ratio(target): nothing else is needed for it, whatever was observed.
-/// Means are exact before they are rounded: the same bits for every executor and layout. Allocates at construction
-/// only.
+/// Means are exact before they are rounded: the same bits for every executor and layout. Allocates at construction, and
+/// what log_ratio returns. Source: Berthelot et al. (ReMixMatch), ICLR 2020; as in Chen et al., arXiv 2305.12715.
 class class_estimate {
  public:
   /// Starts uniform: 1 / k each. Throws shape_error unless there is a class.
@@ -32,8 +32,9 @@ class class_estimate {
     if (classes < 1) detail::fail<shape_error>("class_estimate: ", classes, " classes; there must be one at least");
     reserve(std::vector<double>(static_cast<std::size_t>(classes), 1 / static_cast<double>(classes)));
   }
-  /// Starts from k numbers in [0, 1]; throws value_error for others.
+  /// Starts from k numbers in [0, 1]; throws value_error for others, shape_error unless there is a class.
   explicit class_estimate(std::span<const double> start) {
+    if (start.empty()) detail::fail<shape_error>("class_estimate: 0 classes; there must be one at least");
     for (std::size_t c = 0; c < start.size(); ++c)
       if (!(start[c] >= 0 && start[c] <= 1))
         detail::fail<value_error>("class_estimate: the share of class ", c, " is ", start[c], ", outside [0, 1]");
@@ -72,10 +73,15 @@ class class_estimate {
   std::span<double> state() { return estimate_; }
 
   /// log target(c) - log max(estimate(c), floor); left out, the target is uniform. A target of zero excludes its class.
-  /// Throws shape_error; option_error unless floor is positive. Returns k numbers.
+  /// Throws shape_error; option_error unless floor is positive; value_error for a target that is negative or not
+  /// finite, naming its class. Returns k numbers.
   std::vector<double> log_ratio(std::span<const double> target, double floor = 1e-12) const {
     if (static_cast<index_t>(target.size()) != classes())
       detail::fail<shape_error>("class_estimate::log_ratio: ", target.size(), " targets for ", classes(), " classes");
+    for (std::size_t c = 0; c < target.size(); ++c)
+      if (!(target[c] >= 0 && std::isfinite(target[c])))
+        detail::fail<value_error>("class_estimate::log_ratio: the target of class ", c, " is ", target[c],
+                                  "; targets are finite, zero or more");
     std::vector<double> ratio = log_ratio(floor);
     const double uniform = std::log(static_cast<double>(classes()));
     for (std::size_t c = 0; c < target.size(); ++c) ratio[c] += std::log(target[c]) + uniform;

@@ -26,21 +26,30 @@ inline void require_smoothing(std::string_view function, double smoothing) {
     fail<option_error>(function, ": smoothing is ", smoothing, "; it must be zero or more, and finite");
 }
 
+/// A power of two that keeps sums of such counts from overflowing; 1 unless they are near that.
+inline double count_unit(double greatest) { return greatest > 0x1p900 ? 0x1p-100 : 1; }
+
+inline void require_count(std::string_view function, index_t c, index_t l, double count) {
+  if (!(count >= 0 && std::isfinite(count)))
+    fail<value_error>(function, ": the count of class ", c, " and label ", l, " is ", count,
+                      "; counts are finite and not negative");
+}
+
 template <class Previous>
 matrix<double> transition_of(const matrix<double>& counts, double smoothing, Previous previous) {
   const index_t k = counts.rows();
   require_smoothing("transition_matrix", smoothing);
   matrix<double> t(k, k);
   for (index_t c = 0; c < k; ++c) {
-    double sum = 0;
+    double greatest = smoothing, sum = 0;
     for (index_t l = 0; l < k; ++l) {
-      if (!(counts(c, l) >= 0 && std::isfinite(counts(c, l))))
-        fail<value_error>("transition_matrix: the count of class ", c, " and label ", l, " is ", counts(c, l),
-                          "; counts are finite and not negative");
-      sum += counts(c, l);
+      require_count("transition_matrix", c, l, counts(c, l));
+      greatest = std::max(greatest, counts(c, l));
     }
-    const double all = sum + static_cast<double>(k) * smoothing;
-    for (index_t l = 0; l < k; ++l) t(c, l) = all > 0 ? (counts(c, l) + smoothing) / all : previous(c, l);
+    const double unit = count_unit(greatest);
+    for (index_t l = 0; l < k; ++l) sum += unit * counts(c, l);
+    const double all = sum + static_cast<double>(k) * (unit * smoothing);
+    for (index_t l = 0; l < k; ++l) t(c, l) = all > 0 ? (unit * counts(c, l) + unit * smoothing) / all : previous(c, l);
   }
   return t;
 }
@@ -64,7 +73,8 @@ matrix<double> counts_of(const Counts& counts) {
 /// counts    k x k  N(c, l): how much of class c was seen under label l; finite, not negative
 /// previous  k x k  whose row is kept for a class that has no counts, where smoothing is 0; left out, it is uniform
 ///
-/// Throws shape_error, value_error, option_error for negative smoothing. O(k^2), which it allocates.
+/// Throws shape_error, value_error, option_error for negative smoothing. O(k^2), which it allocates, on the calling
+/// thread. Source: Dawid and Skene, Applied Statistics 1979; Bekker and Goldberger, ICASSP 2016.
 template <real_matrix Counts>
 matrix<double> transition_matrix(const Counts& counts, double smoothing = 0) {
   const matrix<double> n = detail::counts_of(counts);
@@ -84,26 +94,29 @@ matrix<double> transition_matrix(const Counts& counts, const Previous& previous,
 /// Throws value_error for counts that are negative or not finite, option_error. O(k).
 inline std::vector<double> class_prior(std::span<const double> counts, double smoothing = 0) {
   detail::require_smoothing("class_prior", smoothing);
-  double sum = 0;
+  double greatest = smoothing, sum = 0;
   for (std::size_t c = 0; c < counts.size(); ++c) {
     if (!(counts[c] >= 0 && std::isfinite(counts[c])))
       detail::fail<value_error>("class_prior: the count of class ", c, " is ", counts[c],
                                 "; counts are finite and not negative");
-    sum += counts[c];
+    greatest = std::max(greatest, counts[c]);
   }
+  const double unit = detail::count_unit(greatest);
+  for (const double n : counts) sum += unit * n;
   const auto k = static_cast<double>(counts.size());
-  const double all = sum + k * smoothing;
+  const double all = sum + k * (unit * smoothing);
   std::vector<double> prior;
-  for (const double n : counts) prior.push_back(all > 0 ? (n + smoothing) / all : 1 / k);
+  for (const double n : counts) prior.push_back(all > 0 ? (unit * n + unit * smoothing) / all : 1 / k);
   return prior;
 }
 
 /// Running average of counts, in place: running = momentum running + (1 - momentum) batch. Average counts, not the
 /// matrices made from them: a class that a batch does not have would be dragged towards what stands for nothing.
 ///
-/// running, batch  k x k
+/// running, batch  k x k  finite, not negative
 ///
-/// Throws shape_error; option_error unless momentum is in [0, 1). O(k^2), allocates nothing.
+/// Throws shape_error; option_error unless momentum is in [0, 1); value_error naming the first count of the batch that
+/// is negative or not finite, before anything changes. O(k^2), allocates nothing.
 template <real_matrix Batch>
 void average_counts(matrix<double>& running, const Batch& batch, double momentum) {
   const auto b = view(batch);
@@ -111,6 +124,9 @@ void average_counts(matrix<double>& running, const Batch& batch, double momentum
   detail::require_extent("average_counts: batch", b, 1, running.cols());
   if (!(momentum >= 0 && momentum < 1))
     detail::fail<option_error>("average_counts: momentum is ", momentum, "; it must lie in [0, 1)");
+  for (index_t c = 0; c < running.rows(); ++c)
+    for (index_t l = 0; l < running.cols(); ++l)
+      detail::require_count("average_counts", c, l, detail::convert_real<double>(b(c, l)));
   for (index_t c = 0; c < running.rows(); ++c)
     for (index_t l = 0; l < running.cols(); ++l)
       running(c, l) = momentum * running(c, l) + (1 - momentum) * detail::convert_real<double>(b(c, l));
