@@ -16,6 +16,7 @@
 #include <span>
 #include <string>
 #include <tuple>
+#include <utility>
 #include <vector>
 
 using weakly::index_t;
@@ -306,5 +307,71 @@ TEST_CASE("pair_posterior refuses shapes that disagree and values outside their 
   for (const double x : {-0.1, 1.1, std::nan("")})
     CHECK_THROWS_AS(pair_relation::similarity_confidence(std::vector<double>{x}), weakly::value_error);
   CHECK_THROWS_AS(pair_relation::confidence_difference(std::vector<double>{-1.5}), weakly::value_error);
+}
+#endif
+
+TEST_CASE("pair_posterior keeps the digits of what is nearly certain") {
+  const outcome r = infer({50, 0}, {0, 50}, pair_relation::dissimilar());
+  const double e = std::exp(-50.0);
+  CHECK(r.loss == doctest::Approx(2 * e).epsilon(1e-14));
+  CHECK(r.g1[0] == doctest::Approx(-e).epsilon(1e-14));
+  CHECK(r.g1[1] == doctest::Approx(e).epsilon(1e-14));
+  CHECK(r.g2[1] == doctest::Approx(-e).epsilon(1e-14));
+  const auto small = [&](const outcome& got, double loss) {
+    CHECK(got.loss == doctest::Approx(loss).epsilon(1e-13).scale(0));
+    for (const auto& [p, g] : {std::pair{&got.g1, &got.g2}, std::pair{&got.g2, &got.g1}}) {
+      CHECK(g->size() == p->size());
+      double sum = 0, size = 0;
+      for (const double x : *p) {
+        sum += x;
+        size += std::abs(x);
+      }
+      CHECK(size > 0);
+      CHECK(size < 4 * loss);
+      CHECK(std::abs(sum) <= 1e-14 * size);
+    }
+  };
+  const double one = 1 / (1 + std::exp(30.0)), both = one * one;
+  const std::vector<double> sure{1}, unsure{0}, positive{0.5}, negative{-0.5};
+  small(infer({60, 0, 0}, {60, 0, 0}, pair_relation::similar()), 4 * std::exp(-60.0));
+  small(infer({0, 60, 0}, {0, 0, -60}, pair_relation::first_at_least()), std::exp(-60.0));
+  small(infer({60, 0, 0}, {60, 0, 0}, pair_relation::similarity_confidence(sure)), 4 * std::exp(-60.0));
+  small(infer({50, 0}, {0, 50}, pair_relation::similarity_confidence(unsure)), 2 * e);
+  small(infer({30, 0}, {0, 30}, pair_relation::confidence_difference(positive)), both);
+  small(infer({0, 30}, {30, 0}, pair_relation::confidence_difference(negative)), both);
+}
+
+TEST_CASE("pair_posterior of weights as great as a double") {
+  const std::vector<double> great(100, 1e308), ones(100, 1.0);
+  std::mt19937 random(2);
+  const auto first = random_logits(10, 2, random), second = random_logits(10, 2, random);
+  const outcome r = infer(first, second, pair_relation::weights(weakly::view(great.data(), 10, 10))),
+                want = infer(first, second, pair_relation::weights(weakly::view(ones.data(), 10, 10)));
+  CHECK(r.loss == doctest::Approx(-308 * std::log(10.0)).epsilon(1e-14));
+  for (std::size_t c = 0; c < 10; ++c) CHECK(r.q1[c] == doctest::Approx(want.q1[c]).epsilon(1e-12));
+}
+
+#if WEAKLY_HAS_EXCEPTIONS
+TEST_CASE("pair_posterior names the argument that is wrong, and refuses pairs of no class") {
+  const std::vector<double> z(6);
+  std::vector<double> good(6), bad(4);
+  std::vector<std::byte> memory(weakly::pair_posterior_scratch(3));
+  const auto message = [&](auto&& a, auto&& b, auto&& c, auto&& d, index_t k) {
+    weakly::workspace scratch(memory);
+    try {
+      weakly::pair_posterior(weakly::view(z.data(), 2, k), weakly::view(z.data(), 2, k), pair_relation::similar(),
+                             scratch, a, b, weakly::discard, c, d);
+    } catch (const weakly::shape_error& e) {
+      return std::string(e.what());
+    }
+    return std::string();
+  };
+  const auto wrong = weakly::view(bad.data(), 2, 2);
+  using weakly::discard;
+  CHECK(message(wrong, discard, discard, discard, 3).find("posterior1 has 2 rows of 2") != std::string::npos);
+  CHECK(message(discard, wrong, discard, discard, 3).find("posterior2 has 2 rows of 2") != std::string::npos);
+  CHECK(message(discard, discard, wrong, discard, 3).find("grad1 has 2 rows of 2") != std::string::npos);
+  CHECK(message(discard, discard, discard, wrong, 3).find("grad2 has 2 rows of 2") != std::string::npos);
+  CHECK(message(discard, discard, discard, discard, 0).find("0 classes") != std::string::npos);
 }
 #endif

@@ -139,6 +139,9 @@ TEST_CASE("pair_similarity refuses shares outside [0, 1], shapes that disagree a
   s.loss.resize(2);
   CHECK_THROWS_AS(s.run(weakly::seq), weakly::shape_error);
   s.loss.resize(3);
+  scene none = s;
+  none.k = 0;
+  CHECK_THROWS_AS(none.run(weakly::seq), weakly::shape_error);
   s.memory.resize(70);
   CHECK_THROWS_AS(s.run(weakly::seq), weakly::workspace_error);
 }

@@ -150,7 +150,8 @@ void class_counts_one_vs_rest(Exec&& ex, const Scores& scores, const Begin& bag_
                               const class_counts_one_vs_rest_options& options = {}) {
   constexpr const char *name = "class_counts_one_vs_rest", *array = "class_counts_one_vs_rest: scratch";
   const index_t n = view(scores).extent(0), k = view(scores).extent(1);
-  if (k == 0) detail::fail<shape_error>(name, ": scores have ", n, " rows of 0 classes; there must be at least one");
+  if (n > 0 && k == 0)
+    detail::fail<shape_error>(name, ": scores have ", n, " rows of 0 classes; there must be at least one");
   const detail::row_source<double> from(view(scores));
   const detail::bag_offsets bags(name, bag_begin, n);
   const detail::integer_rows count(view(counts));

@@ -21,6 +21,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <limits>
+#include <numbers>
 
 namespace weakly::inline v0 {
 
@@ -90,13 +91,8 @@ class pair_relation {
         return;
       }
       case form::confidence: {
-        const double s = value_.at(i, 0), log_same = std::log(s), log_other = std::log1p(-s);
-        detail::log_leave_one_out(second, k, to_first);
-        detail::log_leave_one_out(first, k, to_second);
-        for (index_t c = 0; c < k; ++c) {
-          to_first[c] = math::log_add_exp(log_same + second[c], log_other + to_first[c]);
-          to_second[c] = math::log_add_exp(log_same + first[c], log_other + to_second[c]);
-        }
+        const double s = value_.at(i, 0);
+        mix(std::log(s), std::log1p(-s), first, second, k, to_first, to_second);
         return;
       }
       case form::difference: {
@@ -116,6 +112,43 @@ class pair_relation {
         }
         return;
     }
+  }
+
+  /// As messages, of 1 - R: what has to be added to probability one. False where weights leave that open.
+  bool complement_messages(index_t i, const double* first, const double* second, index_t k, double* to_first,
+                           double* to_second) const {
+    constexpr double nothing = -std::numeric_limits<double>::infinity();
+    switch (form_) {
+      case form::similar:
+        dissimilar().messages(i, first, second, k, to_first, to_second);
+        return true;
+      case form::dissimilar:
+        similar().messages(i, first, second, k, to_first, to_second);
+        return true;
+      case form::ordered: {
+        double sum = nothing;
+        for (index_t c = k; c-- > 0; sum = math::log_add_exp(sum, second[c])) to_first[c] = sum;
+        sum = nothing;
+        for (index_t d = 0; d < k; sum = math::log_add_exp(sum, first[d]), ++d) to_second[d] = sum;
+        return true;
+      }
+      case form::confidence: {
+        const double s = value_.at(i, 0);
+        mix(std::log1p(-s), std::log(s), first, second, k, to_first, to_second);
+        return true;
+      }
+      case form::difference: {
+        const double by = value_.at(i, 0);
+        to_first[0] = by < 0 ? second[1] : nothing;
+        to_first[1] = by > 0 ? second[0] : nothing;
+        to_second[0] = by > 0 ? first[1] : nothing;
+        to_second[1] = by < 0 ? first[0] : nothing;
+        return true;
+      }
+      case form::weights:
+        return false;
+    }
+    return false;
   }
 
  private:
@@ -139,7 +172,22 @@ class pair_relation {
     if (top == -std::numeric_limits<double>::infinity()) return top;
     for (index_t j = 0; j < k; ++j)
       if (const double w = weight(j); w > 0) sum += w * std::exp(x[j] - top);
-    return top + std::log(sum);
+    if (sum < std::numeric_limits<double>::infinity()) return top + std::log(sum);
+    sum = 0;
+    for (index_t j = 0; j < k; ++j)
+      if (const double w = weight(j); w > 0) sum += 0x1p-64 * w * std::exp(x[j] - top);
+    return top + (std::log(sum) + 64 * std::numbers::ln2);
+  }
+
+  // R = same I + other (1 - I), in logarithms.
+  static void mix(double log_same, double log_other, const double* first, const double* second, index_t k,
+                  double* to_first, double* to_second) {
+    detail::log_leave_one_out(second, k, to_first);
+    detail::log_leave_one_out(first, k, to_second);
+    for (index_t c = 0; c < k; ++c) {
+      to_first[c] = math::log_add_exp(log_same + second[c], log_other + to_first[c]);
+      to_second[c] = math::log_add_exp(log_same + first[c], log_other + to_second[c]);
+    }
   }
 
   form form_;
@@ -157,6 +205,11 @@ constexpr std::size_t pair_posterior_scratch(index_t k, index_t at_once = 1) {
 }
 
 namespace detail {
+
+inline void require_classes(const char* function, index_t n, index_t k) {
+  if (n > 0 && k == 0)
+    fail<shape_error>(function, ": first and second have ", n, " rows of 0 classes; there must be at least one");
+}
 
 /// The two rows of a pair, less their greatest element, and what becomes of them.
 class pair_rows {
@@ -184,8 +237,9 @@ class pair_rows {
     return true;
   }
 
-  /// Posteriors from the messages; returns log of the sum over c and d of R exp(z(c) + z(d)), -inf where that is zero.
-  double solve() const {
+  /// Posteriors from the messages, into q or another array; returns log of the sum over c and d of R exp(z(c) + z(d)),
+  /// -inf where that is zero.
+  double solve(double* item::*to = &item::q) const {
     constexpr double nothing = -std::numeric_limits<double>::infinity();
     double all = nothing;
     for (const item* const x : {&second, &first}) {
@@ -196,7 +250,7 @@ class pair_rows {
         greatest = simd::max(both, greatest);
       });
       const double top = simd::reduce_max(greatest);
-      const double sum = softmax(x->message, top, x->q);  // NaN where all is zero
+      const double sum = softmax(x->message, top, x->*to);  // NaN where all is zero
       all = top == nothing ? nothing : top + std::log(sum);
     }
     return all;
@@ -232,11 +286,13 @@ class pair_rows {
 /// loss                   n      or discard; may be negative where weights exceed one
 /// grad1, grad2           n x k  or discard; outputs of an item may be the storage of its own logits
 ///
-/// In logarithms: right for any gap between logits. A NaN, +inf or a row of -inf makes its pair NaN; an impossible pair
-/// is NaN with loss inf. Throws shape_error, workspace_error and, after all other pairs are done, value_error for
-/// impossible ones unless kept. O(n k), O(n k^2) for weights, in double; allocates nothing. Same bits for every
-/// executor and layout. Bao, Niu, Sugiyama, ICML 2018 (similar); Feng et al., ICML 2021 (comparison); Cao et al., ICML
-/// 2021 (similarity confidence); Wang et al., NeurIPS 2023 (confidence difference); Chen et al., arXiv 2402.01922.
+/// In logarithms: right for any gap between logits. Loss and gradient of what is nearly certain have all their digits,
+/// 1e-22 and less, but for weights, whose error is a rounding of one. A NaN, +inf or a row of -inf makes its pair NaN;
+/// an impossible pair is NaN with loss inf. Throws shape_error, workspace_error and, after all other pairs are done,
+/// value_error for impossible ones unless kept. O(n k), O(n k^2) for weights, in double; allocates nothing. Same bits
+/// for every executor and layout. Sources: Bao, Niu, Sugiyama, ICML 2018 (similar); Feng et al., ICML 2021
+/// (comparison); Cao et al., ICML 2021 (similarity confidence); Wang et al., NeurIPS 2023 (confidence difference); Chen
+/// et al., arXiv 2402.01922.
 template <executor Exec, real_matrix First, real_matrix Second, real_output Posterior1, real_output Posterior2,
           real_output Loss, real_output Grad1, real_output Grad2>
 void pair_posterior(Exec&& ex, const First& first, const Second& second, const pair_relation& relation,
@@ -244,17 +300,19 @@ void pair_posterior(Exec&& ex, const First& first, const Second& second, const p
                     Grad2&& grad2, const pair_posterior_options& options = {}) {
   constexpr const char *name = "pair_posterior", *array = "pair_posterior: scratch";
   const index_t n = view(first).extent(0), k = view(first).extent(1);
+  detail::require_classes(name, n, k);
   if (view(second).extent(0) != n || view(second).extent(1) != k)
     detail::fail<shape_error>(name, ": first has ", n, " rows of ", k, ", second ", view(second).extent(0), " rows of ",
                               view(second).extent(1));
   relation.require_pairs(name, n, k);
   const detail::row_source<double> from1(view(first)), from2(view(second));
-  const auto q1 = detail::gradient_sink<double>(name, posterior1, n, k);
-  const auto q2 = detail::gradient_sink<double>(name, posterior2, n, k);
-  const auto g1 = detail::gradient_sink<double>(name, grad1, n, k);
-  const auto g2 = detail::gradient_sink<double>(name, grad2, n, k);
+  const auto q1 = detail::gradient_sink<double>(name, posterior1, n, k, "posterior1");
+  const auto q2 = detail::gradient_sink<double>(name, posterior2, n, k, "posterior2");
+  const auto g1 = detail::gradient_sink<double>(name, grad1, n, k, "grad1");
+  const auto g2 = detail::gradient_sink<double>(name, grad2, n, k, "grad2");
   const auto loss_to = detail::value_sink<double>(name, "loss", loss, n);
   constexpr double nan = std::numeric_limits<double>::quiet_NaN();
+  constexpr double nearly_certain = 0x1p-4;  // a loss below it comes from 1 - Z: p - q = (1 - Z) (q of 1 - R, less q)
 
   detail::shared_status impossible;
   const row_chunks chunks(n, 2 * k);
@@ -264,10 +322,20 @@ void pair_posterior(Exec&& ex, const First& first, const Second& second, const p
       [&](detail::pair_rows& pair, index_t chunk) {
         for (index_t i = chunks.begin(chunk); i < chunks.end(chunk); ++i) {
           double value = nan;
+          bool differences = false;  // p holds p - q
           const bool first_good = pair.read(from1, i, pair.first), second_good = pair.read(from2, i, pair.second);
           if (first_good && second_good) {
             relation.messages(i, pair.first.z, pair.second.z, k, pair.first.message, pair.second.message);
-            value = pair.first.log_norm + pair.second.log_norm - pair.solve();
+            const double mass = pair.solve();
+            value = pair.first.log_norm + pair.second.log_norm - mass;
+            if (value < nearly_certain && relation.complement_messages(i, pair.first.z, pair.second.z, k,
+                                                                       pair.first.message, pair.second.message)) {
+              const double by = pair.solve(&detail::pair_rows::item::p) - mass, against = math::sigmoid(by);
+              value = math::softplus(by);
+              for (const auto* const x : {&pair.first, &pair.second})
+                for (index_t c = 0; c < k; ++c) x->p[c] = against > 0 ? against * (x->p[c] - x->q[c]) : 0;
+              differences = true;
+            }
           } else {
             for (const auto* const x : {&pair.first, &pair.second}) std::fill_n(x->q, k, nan);
           }
@@ -275,7 +343,7 @@ void pair_posterior(Exec&& ex, const First& first, const Second& second, const p
           if (!loss_to.empty()) loss_to.put_rows(i, 1, &value);
           const auto put = [&](const auto& x, const auto& posterior_to, const auto& grad_to) {
             if (!posterior_to.empty()) posterior_to.put_rows(i, 1, x.q);
-            for (index_t c = 0; c < k; ++c) x.p[c] -= x.q[c];
+            for (index_t c = 0; c < k && !differences; ++c) x.p[c] -= x.q[c];
             if (!grad_to.empty()) grad_to.put_rows(i, 1, x.p);
           };
           put(pair.first, q1, g1);

@@ -31,7 +31,7 @@ namespace weakly::inline v0 {
 /// a loss of 1e-300 has all its digits. A term of weight zero counts zero though its logarithm be -inf; one that does
 /// not has loss inf, and a gradient of NaN. A NaN, +inf, or a row of -inf makes its pair NaN. Throws shape_error,
 /// workspace_error, and value_error for shares outside [0, 1]. O(n k) in double, allocates nothing. Same bits for every
-/// executor and layout. Sources: Hsu et al., "Multi-class classification without multi-class labels", ICLR 2019.
+/// executor and layout. Source: Hsu et al., "Multi-class classification without multi-class labels", ICLR 2019.
 template <executor Exec, real_matrix First, real_matrix Second, real_vector Similar, real_output Loss,
           real_output Grad1, real_output Grad2>
 void pair_similarity(Exec&& ex, const First& first, const Second& second, const Similar& similar, workspace& scratch,
@@ -39,13 +39,14 @@ void pair_similarity(Exec&& ex, const First& first, const Second& second, const 
   constexpr const char *name = "pair_similarity", *array = "pair_similarity: scratch";
   constexpr double inf = std::numeric_limits<double>::infinity(), nan = std::numeric_limits<double>::quiet_NaN();
   const index_t n = view(first).extent(0), k = view(first).extent(1);
+  detail::require_classes(name, n, k);
   if (view(second).extent(0) != n || view(second).extent(1) != k)
     detail::fail<shape_error>(name, ": first has ", n, " rows of ", k, ", second ", view(second).extent(0), " rows of ",
                               view(second).extent(1));
   detail::require_extent("pair_similarity: similar", view(similar), 0, n);
   const detail::row_source<double> from1(view(first)), from2(view(second)), share(detail::as_column(view(similar)));
-  const auto g1 = detail::gradient_sink<double>(name, grad1, n, k);
-  const auto g2 = detail::gradient_sink<double>(name, grad2, n, k);
+  const auto g1 = detail::gradient_sink<double>(name, grad1, n, k, "grad1");
+  const auto g2 = detail::gradient_sink<double>(name, grad2, n, k, "grad2");
   const auto loss_to = detail::value_sink<double>(name, "loss", loss, n);
   for (index_t i = 0; i < n; ++i)
     if (const double s = share.at(i, 0); !(s >= 0 && s <= 1))
