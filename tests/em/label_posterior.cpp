@@ -52,7 +52,7 @@ outcome<T> run(const std::vector<T>& logits, index_t k, const observations& o) {
   return r;
 }
 
-bool close(double got, double want, double relative, double absolute) {
+bool close(double got, double want, double relative, double absolute = 0) {
   if (std::isnan(want)) return std::isnan(got);
   return got == want || std::abs(got - want) <= relative * std::abs(want) + absolute;
 }
@@ -461,3 +461,273 @@ TEST_CASE("impossible, malformed and undefined rows stay by themselves") {
   CHECK_THROWS_AS(weakly::mixed_observations(label, {}), weakly::shape_error);
 #endif
 }
+
+namespace {
+
+// posterior, loss and gradient of one row in long double, of likelihoods given as logarithms.
+struct truth {
+  std::vector<long double> posterior, grad;
+  long double loss;
+
+  truth(const std::vector<long double>& z, const std::vector<long double>& log_t) {
+    long double top = -INFINITY, top_in = -INFINITY, in = 0, out = 0, top_out = -INFINITY;
+    for (std::size_t c = 0; c < z.size(); ++c) {
+      top = std::max(top, z[c]);
+      top_in = std::max(top_in, z[c] + log_t[c]);
+      if (log_t[c] < 0) top_out = std::max(top_out, z[c]);
+    }
+    for (std::size_t c = 0; c < z.size(); ++c) {
+      in += std::exp(z[c] + log_t[c] - top_in);
+      if (log_t[c] < 0) out -= std::expm1(log_t[c]) * std::exp(z[c] - top_out);
+    }
+    loss = out > 0 ? std::log1p(std::exp(top_out - top_in) * out / in) : 0.0L;
+    if (std::isinf(loss)) loss = top_out - top_in + std::log(out) - std::log(in);
+    long double all = 0;
+    for (const long double x : z) all += std::exp(x - top);
+    for (std::size_t c = 0; c < z.size(); ++c) {
+      posterior.push_back(std::exp(z[c] + log_t[c] - top_in) / in);
+      grad.push_back(std::exp(z[c] - top) / all - posterior.back());
+    }
+  }
+};
+
+// Within so many roundings: an exponential has as many as its exponent is large, a sum of logarithms likewise.
+template <class T>
+void check(const outcome<T>& got, const truth& want, double roundings) {
+  const double unit = roundings * double(std::numeric_limits<T>::epsilon());
+  CHECK(close(double(got.loss[0]), double(want.loss), unit, double(std::numeric_limits<T>::min())));
+  for (std::size_t c = 0; c < want.posterior.size(); ++c) {
+    CHECK(close(double(got.posterior[c]), double(want.posterior[c]), 0, unit));
+    CHECK(close(double(got.grad[c]), double(want.grad[c]), 0, unit));
+  }
+}
+
+const long double never = -std::numeric_limits<long double>::infinity();
+
+}  // namespace
+
+TEST_CASE_TEMPLATE("label_posterior: what all scores have in common does not matter", T, float, double) {
+  const std::vector<int> mask{1, 0, 0, 1, 0, 0, 0};
+  std::mt19937 random(3);
+  for (const double offset : {0.0, 50.0, 1000.0, -1000.0, 1e5, sizeof(T) == 4 ? 1e8 : 1e16}) {
+    CAPTURE(offset);
+    const std::vector<T> equal(4, T(offset));
+    const auto four =
+        run(equal, 4, weakly::observed_sets(weakly::candidate_masks(weakly::view(mask.data() + 3, 1, 4))));
+    CHECK(close(double(four.loss[0]), std::log(4.0), double(std::numeric_limits<T>::epsilon())));
+    for (int repeat = 0; repeat < 50; ++repeat) {
+      std::vector<T> z;
+      std::vector<long double> exact, log_t;
+      for (const int member : mask) {
+        z.push_back(T(offset + double(random() % 2000) / 200));
+        exact.push_back(z.back());
+        log_t.push_back(member != 0 ? 0.0L : never);
+      }
+      check(run(z, 7, weakly::observed_sets(weakly::candidate_masks(weakly::view(mask.data(), 1, 7)))),
+            truth(exact, log_t), 64);
+    }
+  }
+}
+
+TEST_CASE_TEMPLATE("label_posterior: no class is lost that is improbable by itself and not within its row", T, float,
+                   double) {
+  const double low = sizeof(T) == 4 ? 1 : 11;  // what a double holds is eleven times as far down
+  for (const double top : {-34.0, -30.0, -20.0, 0.0, 10.0, 30.0})
+    for (const double gap : {20.0, 36.0, 50.0, 60.0, 80.0, 87.0})
+      for (const bool label_on_top : {false, true}) {
+        CAPTURE(top);
+        CAPTURE(gap);
+        const std::vector<int> label{label_on_top ? 0 : 1};
+        const std::vector<T> z{T(top * low), T((top - gap) * low), T((top - 2 * gap) * low)};
+        const auto got = run(z, 3, weakly::observed_labels(label, 3));
+        const truth want({z[0], z[1], z[2]}, {label_on_top ? 0 : never, label_on_top ? never : 0, never});
+        CHECK(close(double(got.loss[0]), double(want.loss), 4e-6, double(std::numeric_limits<T>::min())));
+        CHECK(close(double(got.grad[1]), double(want.grad[1]), 4e-6, double(std::numeric_limits<T>::min())));
+        // a third class that is as good as never there changes nothing
+        const std::vector<T> masked{z[0], z[1], T(-1e9)};
+        CHECK(close(double(run(masked, 3, weakly::observed_labels(label, 3)).loss[0]), double(want.loss), 4e-6,
+                    double(std::numeric_limits<T>::min())));
+      }
+  const std::vector<int> label{0};
+  const std::vector<float> z{-30, -80};
+  CHECK(double(run(z, 2, weakly::observed_labels(label, 2)).loss[0]) == doctest::Approx(std::exp(-50.0)).epsilon(1e-6));
+}
+
+TEST_CASE_TEMPLATE("a posterior that is sure is exactly one", T, float, double) {
+  for (const index_t k :
+       {index_t(1), index_t(2), index_t(3), index_t(17), index_t(300), index_t(1001), index_t(5000)}) {
+    CAPTURE(k);
+    // The last of them has so many rows that they are written past the caches.
+    const index_t n = k == 1      ? 4000
+                      : k == 3    ? 20000
+                      : k == 1001 ? (index_t(4) << 20) / (1001 * index_t(sizeof(T))) + 2
+                                  : 300;
+    std::mt19937 random(2);
+    std::normal_distribution<double> number(0, 3);
+    std::vector<T> z;
+    std::vector<int> label;
+    for (index_t i = 0; i < n * k; ++i) z.push_back(T(number(random)));
+    for (index_t i = 0; i < n; ++i) label.push_back(int(random() % unsigned(k)));
+    std::vector<T> identity(std::size_t(k * k)), q(z.size());
+    for (index_t c = 0; c < k; ++c) identity[std::size_t(c * k + c)] = 1;
+    std::vector<std::uint8_t> mask(z.size());
+    for (index_t i = 0; i < n; ++i) mask[std::size_t(i * k + label[std::size_t(i)])] = 1;
+    const auto forms = {weakly::observed_labels(label, k),
+                        weakly::observed_sets(weakly::candidate_masks(weakly::view(mask.data(), n, k))),
+                        weakly::noisy_labels_observed(label, weakly::view(identity.data(), k, k))};
+    for (const auto& o : forms) {
+      weakly::label_posterior(weakly::view(z.data(), n, k), o, weakly::view(q.data(), n, k), weakly::discard,
+                              weakly::discard);
+      index_t inexact = 0;
+      for (std::size_t j = 0; j < q.size(); ++j) inexact += q[j] != T(mask[j]);
+      CHECK(inexact == 0);
+    }
+  }
+}
+
+TEST_CASE_TEMPLATE("label_posterior: a noisy set may be far more likely given one class than given another", T, float,
+                   double) {
+  const index_t k = 42;
+  const double low = sizeof(T) == 4 ? 1e-4 : 1e-12;
+  std::vector<double> t;
+  std::vector<std::uint8_t> mask(std::size_t(k), 1);
+  mask[40] = mask[41] = 0;
+  for (index_t c = 0; c < k; ++c)
+    for (index_t l = 0; l < k; ++l) t.push_back(c < 40 ? 1.0 / 42 : l < 40 ? low : 0.498);
+  const auto o = weakly::noisy_sets_observed(weakly::candidate_masks(weakly::view(mask.data(), 1, k)),
+                                             weakly::view(t.data(), k, k), weakly::set_likelihood::product);
+  std::vector<long double> log_t;
+  for (index_t c = 0; c < k; ++c) log_t.push_back(40 * std::log((long double)(c < 40 ? 1.0 / 42 : low)));
+  for (const double rest : {-1000.0, -inf})
+    for (const double first : {0.0, -100.0, -200.0, -219.0, -250.0, -900.0, -956.0, -inf}) {
+      CAPTURE(rest);
+      CAPTURE(first);
+      std::vector<T> z(static_cast<std::size_t>(k), static_cast<T>(rest));
+      z[0] = T(first);
+      z[41] = 0;
+      check(run(z, k, o), truth(std::vector<long double>(z.begin(), z.end()), log_t), sizeof(T) == 4 ? 16 : 8000);
+    }
+}
+
+TEST_CASE("label_posterior: likelihoods in double decide scores in float, however small they are") {
+  const std::vector<double> likelihood{1e-50, 2e-50, 1e-300, 1e-310};
+  const std::vector<float> z{0, 0, -700, -690};
+  const auto r = run(z, 2, weakly::observed_likelihoods(weakly::view(likelihood.data(), 2, 2)));
+  CHECK(double(r.posterior[1]) == doctest::Approx(2.0 / 3));
+  CHECK(double(r.loss[0]) == doctest::Approx(-std::log(1.5e-50)));
+  CHECK(double(r.posterior[3]) == doctest::Approx(1 / (1 + std::exp(std::log(1e10) - 10))).epsilon(1e-5));
+  const std::vector<double> t{1 - 1e-46, 1e-46, 1e-46, 1 - 1e-46};
+  const std::vector<int> label{1};
+  const std::vector<float> far{0, -200};
+  const auto noisy = run(far, 2, weakly::noisy_labels_observed(label, weakly::view(t.data(), 2, 2)));
+  CHECK(double(noisy.posterior[0]) == doctest::Approx(1.0));
+  CHECK(double(noisy.loss[0]) == doctest::Approx(-std::log(1e-46)));
+}
+
+TEST_CASE_TEMPLATE("label_posterior: a log ratio is added to what is left of the scores", T, float, double) {
+  const double offset = sizeof(T) == 4 ? 5000 : 5e12;
+  const std::vector<T> z{T(offset), T(offset), T(offset) + 1000}, ratio{0, T(-2.3), -T(inf)};
+  std::vector<T> q(3), loss(1);
+  weakly::label_posterior(weakly::seq, weakly::view(z.data(), 1, 3), weakly::nothing_observed(1, 3), ratio,
+                          weakly::view(q.data(), 1, 3), loss, weakly::discard);
+  CHECK(close(double(q[1]), 1 / (1 + std::exp(-double(ratio[1]))), double(std::numeric_limits<T>::epsilon())));
+  CHECK(q[2] == 0);
+  CHECK(loss[0] == 0);
+#if WEAKLY_HAS_EXCEPTIONS
+  for (const double bad : {inf, std::nan("")}) {
+    const std::vector<T> wrong{0, 0, T(bad)};
+    std::string message;
+    try {
+      weakly::label_posterior(weakly::seq, weakly::view(z.data(), 1, 3), weakly::nothing_observed(1, 3), wrong,
+                              weakly::view(q.data(), 1, 3), loss, weakly::discard);
+    } catch (const weakly::value_error& e) {
+      message = e.what();
+    }
+    CHECK(message.find("label_posterior: log_ratio of class 2 is") == 0);
+  }
+#endif
+}
+
+TEST_CASE("a noisy set that is full or empty") {
+  for (const index_t k : {index_t(7), index_t(600)}) {
+    std::mt19937 random(3);
+    std::vector<double> t, z;
+    for (index_t c = 0; c < k; ++c) {
+      double sum = 0;
+      for (index_t l = 0; l < k; ++l) sum += t.emplace_back(double(random() % 1000));
+      for (index_t l = 0; l < k; ++l) t[std::size_t(c * k + l)] /= sum;
+      z.push_back(double(random() % 100) / 50);
+    }
+    using weakly::set_likelihood;
+    const auto of = [&](std::uint8_t member, set_likelihood how) {
+      const std::vector<std::uint8_t> mask(std::size_t(k), member);
+      return run(z, k,
+                 weakly::noisy_sets_observed(weakly::candidate_masks(weakly::view(mask.data(), 1, k)),
+                                             weakly::view(t.data(), k, k), how));
+    };
+    const auto full = of(1, set_likelihood::sum);
+    CHECK(full.loss[0] >= 0);
+    CHECK(full.loss[0] < 1e-13);
+    const auto empty = of(0, set_likelihood::product), nothing = run(z, k, weakly::nothing_observed(1, k));
+    CHECK(empty.posterior == nothing.posterior);
+    CHECK(empty.loss[0] == 0);
+    CHECK(of(0, set_likelihood::sum).loss[0] == inf);
+    std::vector<long double> log_t;
+    for (index_t c = 0; c < k; ++c) {
+      long double sum = 0;
+      for (index_t l = 0; l < k; ++l) sum += std::log1p(-(long double)(t[std::size_t(c * k + l)]));
+      log_t.push_back(sum);
+    }
+    const truth want(std::vector<long double>(z.begin(), z.end()), log_t);
+    const auto out = of(0, set_likelihood::inclusion);
+    CHECK(close(out.loss[0], double(want.loss), 1e-12));
+    CHECK(close(out.posterior[1], double(want.posterior[1]), 1e-12));
+  }
+}
+
+#if WEAKLY_HAS_EXCEPTIONS
+TEST_CASE("label_posterior says what is wrong with an observation or an output, and does the other rows") {
+  const std::vector<double> z(6, 1.0);
+  std::vector<double> q(6), loss(3);
+  const auto message = [&](const observations& o) {
+    try {
+      weakly::label_posterior(weakly::view(z.data(), 3, 2), o, weakly::view(q.data(), 3, 2), loss, weakly::discard);
+    } catch (const weakly::error& e) {
+      return std::string(e.what());
+    }
+    return std::string();
+  };
+  for (const double bad : {-0.5, 1.5, inf, std::nan("")}) {
+    const std::vector<double> likelihood{0.5, 0.25, 0.5, bad, 0.25, 0.75};
+    const std::vector<float> single(likelihood.begin(), likelihood.end());
+    for (const auto& o : {weakly::observed_likelihoods(weakly::view(likelihood.data(), 3, 2)),
+                          weakly::observed_likelihoods(weakly::view(single.data(), 3, 2))}) {
+      const std::string text = message(o);
+      CHECK(text.find("row 1 is malformed (1 such row): its likelihood of class 1 is") != std::string::npos);
+      CHECK(q[4] == 0.25);
+      CHECK(q[0] == doctest::Approx(2.0 / 3));
+      CHECK(std::isnan(q[2]));
+    }
+  }
+  const std::vector<int> kind{0, 7, -1}, label{0, 2, 1};
+  const std::vector<observations> parts{weakly::nothing_observed(3, 2), weakly::observed_labels(label, 2)};
+  CHECK(message(weakly::mixed_observations(kind, parts)).find("its kind is 7; kinds number the 2 parts") !=
+        std::string::npos);
+  CHECK(message(parts[1]).find("its label is 2; labels lie in [0, 2)") != std::string::npos);
+  std::vector<double> wrong(9);
+  try {
+    weakly::label_posterior(weakly::view(z.data(), 3, 2), parts[0], weakly::view(wrong.data(), 3, 3), loss,
+                            weakly::discard);
+    CHECK(false);
+  } catch (const weakly::shape_error& e) {
+    CHECK(std::string(e.what()).find("label_posterior: posterior has 3 rows of 3, logits have 3 rows of 2") == 0);
+  }
+  try {
+    weakly::label_posterior(weakly::view(z.data(), 3, 2), parts[0], weakly::discard, loss,
+                            weakly::view(wrong.data(), 3, 3));
+    CHECK(false);
+  } catch (const weakly::shape_error& e) {
+    CHECK(std::string(e.what()).find("label_posterior: grad has 3 rows of 3, logits have 3 rows of 2") == 0);
+  }
+}
+#endif

@@ -50,14 +50,14 @@ index_t rows_of(const X& v) {
 }
 
 template <class T, class Out>
-row_sink<T> gradient_sink(std::string_view function, Out& out, index_t n, index_t k) {
+row_sink<T> gradient_sink(std::string_view function, Out& out, index_t n, index_t k, std::string_view name = "grad") {
   if constexpr (std::is_same_v<std::remove_cvref_t<Out>, discard_output>) {
     return {};
   } else {
     const auto rows = as_rows(view(out));
     if (rows.extent(0) != n || rows.extent(1) != k)
-      fail<shape_error>(function, ": grad has ", rows.extent(0), " rows of ", rows.extent(1), ", logits have ", n,
-                        " rows of ", k, "; give a gradient of the shape of the logits");
+      fail<shape_error>(function, ": ", name, " has ", rows.extent(0), " rows of ", rows.extent(1), ", logits have ", n,
+                        " rows of ", k, "; give a ", name == "grad" ? "gradient" : name, " of the shape of the logits");
     return row_sink<T>(rows);
   }
 }

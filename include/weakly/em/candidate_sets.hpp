@@ -23,17 +23,18 @@ concept mask_matrix = readable_matrix<X> && on_host<X> && std::is_integral_v<typ
 
 /// Sets of candidate labels, one for each row of a batch, read where they lie: made by candidate_masks, candidate_bits
 /// or candidate_lists, none of which converts anything. A set may be full (nothing is known) or a singleton (the label
-/// is); an empty one is an impossible observation. Holds views.
+/// is); an empty one is an impossible observation, unless sets are noisy (set_likelihood). Holds views.
 class candidate_sets {
  public:
   index_t rows() const { return rows_; }
   index_t classes() const { return classes_; }
 
   /// Labels in all lists together, a slot for each; -1 where the sets are no lists.
-  index_t slots() const { return labels_ != nullptr ? list_size_ : -1; }
-  /// Where the list of a row begins, and behind the last where it ends, as it is: the row need not be valid.
+  index_t slots() const { return list_size_; }
+  /// Where the list of a row begins, and behind the last where it ends, as it is: the row need not be valid. Throws
+  /// shape_error where the sets are no lists.
   std::uint64_t slot(index_t row) const { return slot_(*this, row); }
-  /// The labels of slots [slot, slot + count).
+  /// The labels of slots [slot, slot + count). Throws shape_error where the sets are no lists.
   void labels(index_t slot, index_t count, index_t* to) const { labels_(*this, slot, count, to); }
 
   /// Whether the set of a row is well formed: for lists, offsets that run forward within the list, and labels in
@@ -66,6 +67,11 @@ class candidate_sets {
   friend candidate_sets candidate_bits(const W& words, index_t classes);
   template <class O, class L>
   friend candidate_sets candidate_lists(const O& offsets, const L& labels, index_t classes);
+
+  [[noreturn]] static void no_lists(const char* what) {
+    detail::fail<shape_error>("candidate_sets::", what,
+                              ": the sets are masks or bits, which have no slots; pass candidate_lists");
+  }
 
   template <class Source>
   void read_with() {
@@ -221,20 +227,26 @@ class candidate_sets {
   const void* offsets_ = nullptr;
   index_t row_stride_ = 0;
   index_t column_stride_ = 0;
-  index_t list_size_ = 0;
+  index_t list_size_ = -1;
   index_t rows_ = 0;
   index_t classes_ = 0;
   bool (*valid_)(const candidate_sets&, index_t) = nullptr;
-  std::uint64_t (*slot_)(const candidate_sets&, index_t) = nullptr;
-  void (*labels_)(const candidate_sets&, index_t, index_t, index_t*) = nullptr;
+  std::uint64_t (*slot_)(const candidate_sets&, index_t) = [](const candidate_sets&, index_t) -> std::uint64_t {
+    no_lists("slot");
+  };
+  void (*labels_)(const candidate_sets&, index_t, index_t, index_t*) = [](const candidate_sets&, index_t, index_t,
+                                                                          index_t*) { no_lists("labels"); };
   void (*single_)(const candidate_sets&, index_t, index_t, index_t, float*) = nullptr;
   void (*wide_)(const candidate_sets&, index_t, index_t, index_t, double*) = nullptr;
   void (*single_rows_)(const candidate_sets&, index_t, index_t, float*, status&) = nullptr;
   void (*wide_rows_)(const candidate_sets&, index_t, index_t, double*, status&) = nullptr;
 };
 
+// The functions below keep views and copy nothing: O(1), no allocation. All forms of the same sets give the same bits
+// wherever they are read.
+
 /// mask  n x k  integers or bools: label j is a candidate of row i where mask(i, j) is not zero. Best where sets hold
-/// an eighth of the labels or more.
+/// an eighth of the labels or more. O(k) to read a row.
 template <class M>
 candidate_sets candidate_masks(const M& mask) {
   static_assert(detail::mask_matrix<M>, "a mask is an n x k matrix of integers or bools");
@@ -250,7 +262,7 @@ candidate_sets candidate_masks(const M& mask) {
 }
 
 /// words  n x ceil(k / 64)  64-bit unsigned: label j is a candidate where bit j % 64 of word j / 64 is set. Bits beyond
-/// k are zero. Throws shape_error.
+/// k are zero, which is checked when a row is read. Throws shape_error for another number of words. O(k) to read a row.
 template <class W>
 candidate_sets candidate_bits(const W& words, index_t classes) {
   static_assert(readable_matrix<W> && on_host<W> && sizeof(typename detail::input_view_t<W>::value_type) == 8 &&
@@ -272,7 +284,8 @@ candidate_sets candidate_bits(const W& words, index_t classes) {
 ///
 /// offsets  n + 1  integers      labels  as many as offsets(n) says      k  classes
 ///
-/// Throws shape_error for no offsets. What the rows hold is checked when they are read.
+/// Throws shape_error for no offsets. What the rows hold is checked when they are read; O(k + labels) for a row of
+/// marks, O(labels) for the labels themselves.
 template <class O, class L>
 candidate_sets candidate_lists(const O& offsets, const L& labels, index_t classes) {
   static_assert(readable_vector<O> && readable_vector<L> && on_host<O> && on_host<L> &&

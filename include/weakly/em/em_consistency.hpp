@@ -37,8 +37,8 @@ struct em_consistency_options {
 /// A singleton set has loss 0. A strong score of -inf where the weak posterior is not zero makes the loss infinite. A
 /// row with a NaN or +inf comes out as NaN, one that is impossible in either view as NaN with an infinite loss, and no
 /// other row does. Throws shape_error; label_error for malformed observations, value_error for impossible ones, unless
-/// kept, after all other rows are done. O(n k) times the cost of the likelihoods, in double; allocates nothing. Same
-/// bits for every executor and layout. Source: Chen et al., "Imprecise label learning", arXiv 2305.12715.
+/// kept, after all other rows are done. O(n k), for noisy sets O(n |S| k), in double; allocates nothing. Same bits for
+/// every executor and layout. Source: Chen et al., "Imprecise label learning", arXiv 2305.12715.
 template <executor Exec, score_tensor Weak, score_tensor Strong, real_output Loss, real_output Grad>
 void em_consistency(Exec&& ex, const Weak& weak, const Strong& strong, const observations& observed, Loss&& loss,
                     Grad&& grad, const em_consistency_options& options = {}) {
@@ -58,10 +58,11 @@ void em_consistency(Exec&& ex, const Weak& weak, const Strong& strong, const obs
       const detail::observed_exponents weak_row(w, observed, i), strong_row(s, observed, i);
       detail::exponents<const detail::observed_exponents&> of_weak(k, weak_row), of_strong(k, strong_row);
       const detail::exponent_row q = of_weak.row(), r = of_strong.row();
-      if (!weak_row.well_formed()) malformed.merge({i, 1});
+      const bool well_formed = observed.well_formed(i);
+      if (!well_formed) malformed.merge({i, 1});
       if (!q.defined() || !r.defined()) {
         const bool undefined = q.bad || r.bad;
-        if (!undefined && weak_row.well_formed()) impossible.merge({i, 1});
+        if (!undefined && well_formed) impossible.merge({i, 1});
         detail::put_value(
             loss_to, i, undefined ? std::numeric_limits<double>::quiet_NaN() : std::numeric_limits<double>::infinity());
         detail::fill_wide_row(grad_to, i, k, std::numeric_limits<double>::quiet_NaN());
@@ -87,7 +88,7 @@ void em_consistency(Exec&& ex, const Weak& weak, const Strong& strong, const obs
       }
     }
   });
-  detail::require_well_formed(name, malformed.load());
+  detail::require_well_formed(name, observed, malformed.load());
   detail::require_possible(name, "row", impossible.load(), options.impossible);
 }
 template <score_tensor Weak, score_tensor Strong, real_output Loss, real_output Grad>

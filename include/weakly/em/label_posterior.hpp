@@ -11,6 +11,9 @@
 #include <weakly/em/detail/observed_rows.hpp>
 #include <weakly/em/observations.hpp>
 
+#include <limits>
+#include <string_view>
+
 namespace weakly::inline v0 {
 
 struct label_posterior_options {
@@ -19,15 +22,20 @@ struct label_posterior_options {
 
 namespace detail {
 
+/// All rows, and which of them make no sense or are impossible.
 template <executor Exec, class T>
-void run_label_posterior(Exec& ex, observed_rows<T>& rows, index_t n, const label_posterior_options& options) {
-  constexpr auto name = "label_posterior";
+typename observed_rows<T>::report observed_row_reports(std::string_view name, Exec& ex, observed_rows<T>& rows,
+                                                       index_t n) {
   const index_t k = rows.scores.columns();
   if (rows.observed.rows() != n || rows.observed.classes() != k)
     fail<shape_error>(name, ": observations of ", rows.observed.rows(), " rows and ", rows.observed.classes(),
                       " classes for scores of ", n, " rows and ", k, " classes");
-  if (n == 0) return;
+  if (n == 0) return {};
   if (k == 0) fail<shape_error>(name, ": scores have ", n, " rows of 0 classes; there must be at least one class");
+  for (index_t c = 0; !rows.log_ratio.empty() && c < k; ++c)
+    if (const T r = rows.log_ratio.at(0, c); !(r < std::numeric_limits<T>::infinity()))
+      fail<value_error>(name, ": log_ratio of class ", c, " is ", static_cast<double>(r),
+                        "; it is finite, or -inf for a class that cannot be");
   rows.stream = n >= (index_t(4) << 20) / (k * index_t(sizeof(T)));
   shared_status malformed, impossible;
   for_row_chunks(ex, n, k, [&](index_t first, index_t last) {
@@ -35,11 +43,15 @@ void run_label_posterior(Exec& ex, observed_rows<T>& rows, index_t n, const labe
     malformed.merge(bad.malformed);
     impossible.merge(bad.impossible);
   });
-  if (const status bad = malformed.load(); !bad.ok())
-    fail<label_error>(name, ": the observation of row ", bad.first_bad_row, " is malformed (", bad.count,
-                      bad.count == 1 ? " such row" : " such rows",
-                      "); labels lie in [0, k), lists are ascending without repeats and their offsets run forward");
-  require_possible(name, "row", impossible.load(), options.impossible);
+  return {malformed.load(), impossible.load()};
+}
+
+template <executor Exec, class T>
+void run_label_posterior(Exec& ex, observed_rows<T>& rows, index_t n, const label_posterior_options& options) {
+  constexpr auto name = "label_posterior";
+  const auto bad = observed_row_reports(name, ex, rows, n);
+  require_well_formed(name, rows.observed, bad.malformed);
+  require_possible(name, "row", bad.impossible, options.impossible);
 }
 
 }  // namespace detail
@@ -53,7 +65,7 @@ void run_label_posterior(Exec& ex, observed_rows<T>& rows, index_t n, const labe
 ///
 /// scores     [..., k]  logits, or log-probabilities up to a constant of the row; -inf means probability zero
 /// observed             labels, sets, noisy labels, nothing, or a mixture of these row by row (observations.hpp)
-/// log_ratio  k         log of target prior over model prior, or left out
+/// log_ratio  k         log of target prior over model prior, -inf for a class that cannot be; or left out
 /// posterior  [..., k]  or discard; rows sum to one
 /// loss       [...]     or discard
 /// grad       [..., k]  or discard; one of posterior and grad may be the storage of `scores`
@@ -78,7 +90,7 @@ void label_posterior(Exec&& ex, const Scores& scores, const observations& observ
   detail::require_extent("label_posterior: log_ratio", view(log_ratio), 0, k);
   work.log_ratio = detail::row_source<T>(as_rows(view(log_ratio)));
   work.observed = observed;
-  work.posterior = detail::gradient_sink<T>("label_posterior", posterior, n, k);
+  work.posterior = detail::gradient_sink<T>("label_posterior", posterior, n, k, "posterior");
   work.loss = detail::value_sink<T>("label_posterior", "loss", loss, n);
   work.grad = detail::gradient_sink<T>("label_posterior", grad, n, k);
   detail::run_label_posterior(ex, work, n, options);
@@ -92,7 +104,7 @@ void label_posterior(Exec&& ex, const Scores& scores, const observations& observ
   detail::observed_rows<T> work;
   work.scores = detail::row_source<T>(rows);
   work.observed = observed;
-  work.posterior = detail::gradient_sink<T>("label_posterior", posterior, n, k);
+  work.posterior = detail::gradient_sink<T>("label_posterior", posterior, n, k, "posterior");
   work.loss = detail::value_sink<T>("label_posterior", "loss", loss, n);
   work.grad = detail::gradient_sink<T>("label_posterior", grad, n, k);
   detail::run_label_posterior(ex, work, n, options);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <weakly/core/config.hpp>
+#include <weakly/core/detail/map_batches.hpp>
 #include <weakly/core/error.hpp>
 #include <weakly/core/line_stream.hpp>
 #include <weakly/core/math.hpp>
@@ -23,7 +24,7 @@ namespace weakly::inline v0::detail {
 ///
 /// With in = sum e t and out = sum e (1 - t), e being p up to a factor, the loss is log1p(out / in) and the gradient
 /// e (1 - t) / (in + out) - e t out / (in (in + out)): nowhere a difference of numbers that are nearly equal. Sums in
-/// the type of the scores.
+/// the type of the scores; in double, with logarithms of t, in rows that are not plain.
 template <class T>
 class observed_rows {
  public:
@@ -63,19 +64,22 @@ class observed_rows {
   static constexpr index_t block = 512;
   static_assert(longest_kept >= softmax_tile<T>::elements);
 
-  // A row is plain where its sum over what was observed reaches one and no exponential of it exceeds the other: then
-  // nothing is lost, and quotients are finite. What that says of the posterior does not depend on what else is asked
-  // for.
+  // A row is plain where its sum over what was observed reaches one, no exponential of it exceeds the other and none is
+  // lost that could matter: quotients are finite then. That does not depend on what is asked for.
   static constexpr T least_plain = sizeof(T) == 4 ? T(0x1p-50) : T(0x1p-480);
   static constexpr T greatest_plain = sizeof(T) == 4 ? T(0x1p50) : T(0x1p480);
+  // Scores below it have a probability of zero in T in every plain row.
+  static constexpr T vanishing = sizeof(T) == 4 ? T(-140) : T(-1080);
 
   // Plain exponentials e of some classes: sums of e t and e (1 - t), the least and the greatest e.
   struct parts {
     T in = 0, out = 0;
     T least = std::numeric_limits<T>::max(), greatest = 0;
+    bool lost = false;  // what was taken for zero and is not
 
-    // Whether NaN, infinity or what would overflow may be among them, even where nothing of it was observed.
-    bool overflow() const { return !(greatest <= greatest_plain); }
+    // Whether NaN, infinity or what would overflow or was lost may be among them, even where nothing of it was
+    // observed.
+    bool beyond() const { return lost || !(greatest <= greatest_plain); }
   };
 
   class plain_parts {
@@ -90,15 +94,18 @@ class observed_rows {
     }
 
     /// Whether a row has an exponential that is no plain one.
-    bool overflow(const T* x, const T* c, index_t count) const {
+    bool beyond(const T* x, const T* c, index_t count) const {
       batch greatest = T(0);
+      bool lost = false;
       for (index_t j = 0; j < count; j += lanes) {
         const index_t left = std::min(lanes, count - j);
         batch b = simd::load_partial(x + j, left);
         if (c != nullptr) b += simd::load_partial(c + j, left);
-        greatest = simd::max(greatest, exp_(b));
+        const batch e = exp_(b);
+        greatest = simd::max(greatest, e);
+        lost |= simd::any((b > batch(vanishing)) & (e <= batch(floor_)));
       }
-      return !(simd::reduce_max(greatest) <= greatest_plain);
+      return lost || !(simd::reduce_max(greatest) <= greatest_plain);
     }
 
    private:
@@ -158,7 +165,9 @@ class observed_rows {
 
     void clear_excluded(const T* x, const T* c, index_t count, T* u, T* v, bool outside, parts& p) const {
       for (index_t j = 0; j < count; ++j) {
-        if (exp_(batch(c == nullptr ? x[j] : x[j] + c[j]))[0] > floor_) continue;
+        const T z = c == nullptr ? x[j] : x[j] + c[j];
+        if (exp_(batch(z))[0] > floor_) continue;
+        p.lost |= z > vanishing;
         u[j] = 0;
         if (outside) v[j] = 0;
       }
@@ -274,9 +283,23 @@ class observed_rows {
     else
       make_rows_of<0>(rows, k, out, make);
   }
-  static void posterior_rows(const T* u, const T* of_in, index_t rows, index_t k, T* q) {
-    make_rows(rows, k, q,
-              [=](index_t r) { return [u, f = batch(of_in[r])](index_t j) { return simd::load(u + j) * f; }; });
+  // What the whole sum consists of is one: x (1 / x) need not be.
+  static void posterior_rows(const T* u, const T* in, const T* of_in, index_t rows, index_t k, T* q) {
+    make_rows(rows, k, q, [=](index_t r) {
+      return [u, all = batch(in[r]), f = batch(of_in[r])](index_t j) {
+        const batch x = simd::load(u + j);
+        return simd::select(x == all, T(1), x * f);
+      };
+    });
+  }
+  static bool holds(const T* u, index_t k, T x) {
+    auto none = batch(x) != batch(x);
+    index_t j = 0;
+    for (; j + 4 * lanes <= k; j += 4 * lanes) {
+      simd::unroll<4>([&](auto i) { none = none | (simd::load(u + j + i * lanes) == batch(x)); });
+    }
+    for (; j < k; j += lanes) none = none | (simd::load_partial(u + j, std::min(lanes, k - j)) == batch(x));
+    return simd::any(none);
   }
   static void gradient_rows(const T* u, const T* v, const T* outside, const T* inside, index_t rows, index_t k, T* g) {
     make_rows(rows, k, g, [=](index_t r) {
@@ -303,15 +326,15 @@ class observed_rows {
       const T* const x = scores.rows(start, rows, input);
       T* const u = inner[(start - first) % 2];
       observed.weights_of_rows(start, rows, v, log_scale, bad.malformed);
-      bool overflow = false;
+      bool beyond = false;
       if (single || ratio == nullptr) {
         const parts p = plain.split(x, ratio, count, u, v, outside, step_both{posteriors, gradients});
-        overflow = p.overflow();
+        beyond = p.beyond();
         of.in[0] = p.in;
         of.out[0] = p.out;
       } else {
         for (index_t r = 0; r < rows; ++r)
-          overflow |= plain.split(x + r * k, ratio, k, u + r * k, v + r * k, outside, nothing_between()).overflow();
+          beyond |= plain.split(x + r * k, ratio, k, u + r * k, v + r * k, outside, nothing_between()).beyond();
       }
       std::fill_n(u + count, lanes, T(0));
       std::fill_n(v + count, lanes, T(0));
@@ -319,16 +342,17 @@ class observed_rows {
         fold_short_rows<row_sum<T>>(u, rows, k, of.in);
         if (outside) fold_short_rows<row_sum<T>>(v, rows, k, of.out);
       }
-      const bool all_plain = of.fill(rows, outside) && !overflow;
+      const bool all_plain = of.fill(rows, outside) && !beyond;
       T *const to_q = posteriors.room(), *const to_g = gradients.room();
       posteriors.drain();
       gradients.drain();
-      const bool scaled_later = single && all_plain && posteriors.streams();
-      if (posteriors.wanted() && !scaled_later) posterior_rows(u, of.of_in, rows, k, to_q);
+      const bool scaled_later = single && all_plain && posteriors.streams() && !holds(u, k, of.in[0]);
+      if (posteriors.wanted() && !scaled_later) posterior_rows(u, of.in, of.of_in, rows, k, to_q);
       if (gradients.wanted()) gradient_rows(u, v, of.outside, of.inside, rows, k, to_g);
       for (index_t r = 0; r < rows && !all_plain; ++r) {
-        if (of.in[r] >= least_plain && !(overflow && plain.overflow(x + r * k, ratio, k))) continue;
-        of.value[r] = exact_row(start + r, bad, v, [&](index_t column, index_t some, const T* qs, const T* gs) {
+        if (of.in[r] >= least_plain && !(beyond && plain.beyond(x + r * k, ratio, k))) continue;
+        log_scale[r] = 0;
+        of.value[r] = exact_kept_row(start + r, bad, [&](index_t column, index_t some, const T* qs, const T* gs) {
           if (posteriors.wanted()) std::copy_n(qs, some, to_q + r * k + column);
           if (gradients.wanted()) std::copy_n(gs, some, to_g + r * k + column);
         });
@@ -357,29 +381,29 @@ class observed_rows {
     terms of;
     for (index_t i = first; i < last; ++i) {
       bool well_formed = true;
-      T log_scale = 0;
+      observed_row found;
       const auto split = [&](index_t column, index_t count) {
-        well_formed &= observed.weights(i, column, count, v, log_scale);
+        well_formed &= observed.weights(i, column, count, v, found);
         return plain.split(scores.part(i, column, count, input),
                            log_ratio.empty() ? nullptr : log_ratio.part(0, column, count, ratio_input), count, u, v,
                            outside, nothing_between());
       };
       of.in[0] = of.out[0] = 0;
-      bool overflow = false;
+      bool beyond = false;
       for (index_t j = 0; j < k; j += block) {
         const parts p = split(j, std::min(block, k - j));
         of.in[0] += p.in;
         of.out[0] += p.out;
-        overflow |= p.overflow();
+        beyond |= p.beyond();
       }
       if (!well_formed) bad.malformed.report(i);
       of.fill(1, outside);
-      if (of.in[0] >= least_plain && !overflow) {
+      if (of.in[0] >= least_plain && !beyond) {
         for (index_t j = 0; j < k && !(posterior.empty() && grad.empty()); j += block) {
           const index_t count = std::min(block, k - j);
           split(j, count);
           if (!posterior.empty()) {
-            posterior_rows(u, of.of_in, 1, count, made);
+            posterior_rows(u, of.in, of.of_in, 1, count, made);
             put_part(posterior, i, j, count, made);
           }
           if (!grad.empty()) {
@@ -387,80 +411,131 @@ class observed_rows {
             put_part(grad, i, j, count, made);
           }
         }
+        of.value[0] -= static_cast<T>(found.log_scale);
       } else {
         of.value[0] = exact_row(i, bad, nullptr, [&](index_t column, index_t some, const T* qs, const T* gs) {
           put_part(posterior, i, column, some, qs);
           put_part(grad, i, column, some, gs);
         });
       }
-      const T value = of.value[0] - log_scale;
-      put_part(loss, i, 0, 1, &value);
+      put_part(loss, i, 0, 1, of.value);
     }
   }
 
-  // A row whose sums leave the range: the greatest score of the classes that were observed, and of those that were not,
-  // are taken out of either sum. Calls made(column, count, posteriors, gradients), which may go where the scores were.
-  // `room`, where it is not null, takes the weights of the whole row, which may be costly to find.
   template <class Made>
-  T exact_row(index_t i, report& bad, T* room, Made made) const {
-    constexpr T nothing = -std::numeric_limits<T>::infinity();
-    T z[std::size_t(block)], part[std::size_t(block)], q[std::size_t(block)], g[std::size_t(block)], log_scale;
-    T* t = part;
-    if (room != nullptr) observed.weights(i, 0, scores.columns(), room, log_scale);
-    const auto read = [&](index_t column, index_t count) {
-      T ratio[std::size_t(block)];
-      const T* const x = scores.part(i, column, count, z);
-      if (x != z) std::copy_n(x, count, z);
-      if (!log_ratio.empty()) {
-        const T* const r = log_ratio.part(0, column, count, ratio);
-        for (index_t j = 0; j < count; ++j) z[j] += r[j];
-      }
-      if (room != nullptr)
-        t = room + column;
-      else
-        observed.weights(i, column, count, t, log_scale);
-    };
+  T exact_kept_row(index_t i, report& bad, Made made) const {
+    double log_t[std::size_t(longest_kept)];
+    observed_row found;
+    observed.log_likelihoods(i, 0, scores.columns(), log_t, found);
+    return exact_row(i, bad, log_t, made);
+  }
+
+  // A row that is not plain, in double: the greatest score of the classes that may have been observed, and of those
+  // that may not, are taken out before anything is added to a score, so that what all scores have in common does not
+  // matter. With a = z + log t and b = z above, in = sum of exp a and out = sum of (1 - t) exp b:
+  //
+  //     loss = softplus(gap),   gap = log out - log in,   q = exp(a) / in,   gradient = sigmoid(gap) ((1 - t) exp(b) /
+  //     out - q)
+  //
+  // Calls made(column, count, posteriors, gradients), which may go where the scores were. `room`, where it is not null,
+  // holds the logarithms of t of the whole row.
+  template <class Made>
+  T exact_row(index_t i, report& bad, const double* room, Made made) const {
+    using wide = simd::batch<double>;
+    constexpr double nothing = -std::numeric_limits<double>::infinity(), inf = -nothing;
+    double z[std::size_t(block)], ratio[std::size_t(block)], found_log[std::size_t(block)];
+    T q[std::size_t(block)], g[std::size_t(block)];
+    const double* log_t = found_log;
+    observed_row found;
     const index_t k = scores.columns();
-    T top_in = nothing, top_out = nothing;
+    std::fill_n(ratio, block, 0.0);
+    // f(column, count) for consecutive blocks, whose scores, ratios and likelihoods are at hand.
+    const auto for_blocks = [&](auto f) {
+      T buffer[std::size_t(block)];
+      for (index_t column = 0; column < k; column += block) {
+        const index_t count = std::min(block, k - column);
+        const T* const x = scores.part(i, column, count, buffer);
+        for (index_t j = 0; j < count; ++j) z[j] = static_cast<double>(x[j]);
+        if (!log_ratio.empty()) {
+          const T* const r = log_ratio.part(0, column, count, buffer);
+          for (index_t j = 0; j < count; ++j) ratio[j] = static_cast<double>(r[j]);
+        }
+        if (room != nullptr)
+          log_t = room + column;
+        else
+          observed.log_likelihoods(i, column, count, found_log, found);
+        f(column, count);
+      }
+    };
+
+    wide best_in = nothing, best_out = nothing;
     bool number = true;
-    for (index_t c = 0; c < k; c += block) {
-      const index_t count = std::min(block, k - c);
-      read(c, count);
-      for (index_t j = 0; j < count; ++j) {
-        number &= z[j] < std::numeric_limits<T>::infinity() && t[j] == t[j];
-        if (t[j] > 0) top_in = std::max(top_in, z[j]);
-        if (t[j] < 1) top_out = std::max(top_out, z[j]);
-      }
-    }
-    T in = 0, out = 0;
-    for (index_t c = 0; c < k; c += block) {
-      const index_t count = std::min(block, k - c);
-      read(c, count);
-      for (index_t j = 0; j < count; ++j) {
-        if (t[j] > 0 && top_in > nothing) in += t[j] * std::exp(z[j] - top_in);
-        if (t[j] < 1 && top_out > nothing) out += (1 - t[j]) * std::exp(z[j] - top_out);
-      }
-    }
-    constexpr T nan = std::numeric_limits<T>::quiet_NaN();
-    const T log_in = std::log(in) + top_in, log_out = out > 0 ? std::log(out) + top_out : nothing;
-    const bool impossible = number && !(in > 0);
+    for_blocks([&](index_t, index_t count) {
+      for_batches<double>(count, [&](auto at) {
+        const wide x = at.load(z, nothing), r = at.load(ratio), l = at.load(log_t, nothing);
+        number &= simd::all((x < wide(inf)) & (r < wide(inf)));
+        const wide possible = simd::select(r > wide(nothing), x, nothing);
+        best_in = simd::max(simd::select(l > wide(nothing), possible, nothing), best_in);
+        best_out = simd::max(simd::select(l < wide(0.0), possible, nothing), best_out);
+      });
+    });
+    const double origin_in = simd::reduce_max(best_in), origin_out = simd::reduce_max(best_out);
+    const bool impossible = number && !(origin_in > nothing), defined = number && !impossible;
     if (impossible) bad.impossible.report(i);
-    const T gap = log_out - log_in;  // log of the odds against what was observed
-    const T value = !number ? nan : impossible ? std::numeric_limits<T>::infinity() : math::softplus(gap);
-    const T against = math::sigmoid(gap);
-    const T top = std::max(top_in, top_out),
-            all = in * std::exp(top_in - top) + (out > 0 ? out * std::exp(top_out - top) : T(0));
-    for (index_t c = 0; c < k; c += block) {
-      const index_t count = std::min(block, k - c);
-      read(c, count);
-      for (index_t j = 0; j < count; ++j) {
-        const bool defined = number && !impossible;
-        q[j] = !defined ? nan : t[j] > 0 ? t[j] * std::exp(z[j] - top_in) / in : T(0);
-        g[j] = !defined ? nan : (1 - t[j]) * (std::exp(z[j] - top) / all) - q[j] * against;
-      }
-      made(c, count, static_cast<const T*>(q), static_cast<const T*>(g));
+    if (!defined) {
+      std::fill_n(q, block, std::numeric_limits<T>::quiet_NaN());
+      for (index_t column = 0; column < k; column += block)
+        made(column, std::min(block, k - column), static_cast<const T*>(q), static_cast<const T*>(q));
+      return impossible ? std::numeric_limits<T>::infinity() : std::numeric_limits<T>::quiet_NaN();
     }
-    return value;
+    const bool outside = origin_out > nothing;
+    const wide from_in = origin_in, from_out = outside ? origin_out : 0.0;
+    const auto a = [&](wide x, wide r, wide l) {
+      return simd::select((r > wide(nothing)) & (l > wide(nothing)), ((x - from_in) + r) + l, nothing);
+    };
+    const auto b = [&](wide x, wide r, wide l) {
+      return simd::select((r > wide(nothing)) & (l < wide(0.0)), (x - from_out) + r, nothing);
+    };
+    best_in = best_out = wide(nothing);
+    for_blocks([&](index_t, index_t count) {
+      for_batches<double>(count, [&](auto at) {
+        const wide x = at.load(z, nothing), r = at.load(ratio), l = at.load(log_t, nothing);
+        best_in = simd::max(best_in, a(x, r, l));
+        best_out = simd::max(best_out, b(x, r, l));
+      });
+    });
+    const wide top_in = simd::reduce_max(best_in), top_out = outside ? simd::reduce_max(best_out) : 0.0;
+    const auto inner = [&](wide x, wide r, wide l) { return simd::exp(a(x, r, l) - top_in); };
+    const auto outer = [&](wide x, wide r, wide l) {
+      return (wide(0.0) - simd::expm1_nonpositive(l)) * simd::exp(b(x, r, l) - top_out);
+    };
+    wide sum_in = 0.0, sum_out = 0.0;
+    for_blocks([&](index_t, index_t count) {
+      for_batches<double>(count, [&](auto at) {
+        const wide x = at.load(z, nothing), r = at.load(ratio), l = at.load(log_t, nothing);
+        sum_in += inner(x, r, l);
+        sum_out += outer(x, r, l);
+      });
+    });
+    const double in = simd::reduce_add(sum_in), out = outside ? simd::reduce_add(sum_out) : 0.0;
+    const double gap =
+        out > 0 ? ((origin_out - origin_in) + (top_out - top_in)[0]) + (std::log(out) - std::log(in)) : nothing;
+    const wide against = math::sigmoid(gap), of_out = out > 0 ? out : 1.0;
+    for_blocks([&](index_t column, index_t count) {
+      double wide_q[std::size_t(block)], wide_g[std::size_t(block)];
+      for_batches<double>(count, [&](auto at) {
+        const wide x = at.load(z, nothing), r = at.load(ratio), l = at.load(log_t, nothing);
+        const wide posterior_of = inner(x, r, l) / wide(in);
+        at.store(wide_q, posterior_of);
+        at.store(wide_g, against * (outer(x, r, l) / of_out - posterior_of));
+      });
+      for (index_t j = 0; j < count; ++j) {
+        q[j] = static_cast<T>(wide_q[j]);
+        g[j] = static_cast<T>(wide_g[j]);
+      }
+      made(column, count, static_cast<const T*>(q), static_cast<const T*>(g));
+    });
+    return static_cast<T>(math::softplus(gap));
   }
 
   static void put_part(const row_sink<T>& to, index_t row, index_t column, index_t count, const T* from) {

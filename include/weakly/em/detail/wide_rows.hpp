@@ -141,15 +141,15 @@ class observed_exponents {
  public:
   observed_exponents(const wide_rows& rows, const observations& observed, index_t row)
       : rows_(rows), observed_(observed), row_(row) {
-    double score[std::size_t(wide_block)], weight[std::size_t(wide_block)], scale = 0;
+    double score[std::size_t(wide_block)], log_t[std::size_t(wide_block)];
     for (index_t j = 0; j < rows.k; j += wide_block) {
       const index_t count = std::min(wide_block, rows.k - j);
-      well_formed_ &= observed.weights(row, j, count, weight, scale);
+      observed.log_likelihoods(row, j, count, log_t, found_);
       const double* const x = rows.x.part(row, j, count, score);
       constexpr double nothing = -std::numeric_limits<double>::infinity();
       simd::batch<double> greatest = nothing;
       for_batches<double>(count, [&](auto at) {
-        const auto possible = at.load(weight) > simd::batch<double>(0.0);
+        const auto possible = at.load(log_t, nothing) > simd::batch<double>(nothing);
         greatest = simd::max(simd::select(possible, at.load(x), nothing), greatest);
       });
       origin_ = std::max(origin_, simd::reduce_max(greatest));
@@ -157,20 +157,13 @@ class observed_exponents {
     if (!(std::abs(origin_) < std::numeric_limits<double>::infinity())) origin_ = 0;
   }
 
-  bool well_formed() const { return well_formed_; }
-
   const double* operator()(index_t column, index_t count, double* to) const {
     using batch = simd::batch<double>;
-    double score[std::size_t(wide_block)], scale = 0;
-    observed_.weights(row_, column, count, to, scale);
+    double score[std::size_t(wide_block)];
+    observed_.log_likelihoods(row_, column, count, to, found_);
     const double* const x = rows_.x.part(row_, column, count, score);
-    map_batches(x, static_cast<const double*>(to), count, to, [this](batch v, batch weight) {
-      const auto zero = weight == batch(0.0), one = weight == batch(1.0);
-      const batch log_weight = simd::all(zero | one)
-                                   ? simd::select(one, batch(0.0), -std::numeric_limits<double>::infinity())
-                                   : simd::log(weight);
-      return (v - batch(origin_)) + log_weight;
-    });
+    map_batches(x, static_cast<const double*>(to), count, to,
+                [this](batch v, batch log_t) { return (v - batch(origin_)) + log_t; });
     return to;
   }
 
@@ -178,7 +171,7 @@ class observed_exponents {
   const wide_rows& rows_;
   const observations& observed_;
   index_t row_;
-  bool well_formed_ = true;
+  mutable observed_row found_;
   double origin_ = -std::numeric_limits<double>::infinity();
 };
 
