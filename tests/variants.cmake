@@ -55,7 +55,7 @@ set(weakly_tests_skipped_by_exceptions
 set(weakly_tests_skipped_by_scalar ${weakly_tests_skipped_by_clang} ${weakly_tests_of_libraries})
 # Whatever runs on several threads, and what all of that has in common. The loops over rows that are handed to the
 # threads are the same in all; estimators divide and join their own work.
-set(weakly_tests_kept_by_threads "weakly/exec/|takes a formula of one's own")
+set(weakly_tests_kept_by_threads "weakly/exec/|counted_or_fail|takes a formula of one's own")
 set(weakly_tests_skipped_by_threads
     ${weakly_tests_of_sources} ${weakly_tests_of_formulas} ${weakly_tests_of_results} ${weakly_tests_of_loops}
     ${weakly_tests_of_allocations} ${weakly_tests_of_cleanlab} loss/soft_cross_entropy noise/confident_guess
