@@ -5,8 +5,10 @@
 #include <weakly/em/transition_matrix.hpp>
 
 #include <algorithm>
+#include <cmath>
 #include <cstdint>
 #include <random>
+#include <string>
 
 using namespace em_checks;
 using weakly::discard;
@@ -84,6 +86,49 @@ TEST_CASE("batch_posterior refuses rows and bags that do not add up") {
   CHECK_THROWS_AS(call(b.r - 1, b.begin), weakly::shape_error);
   CHECK_THROWS_AS(call(b.n - 1, b.begin), weakly::shape_error);
   CHECK_THROWS_AS(call(b.n, std::vector<int>{0, 4, 3, 9, 15}), weakly::shape_error);
+}
+
+TEST_CASE("batch_posterior refuses shapes before it writes, and does all rows and bags before it throws") {
+  const std::vector<double> z{0, 1, 0, -INFINITY, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0};
+  const std::vector<int> label{0, 1, 1}, begin{0, 2, 4}, counts{1, 1, 1, 1}, not_all{1, 1, 1, 0};
+  std::vector<double> q, g, loss;
+  std::vector<std::byte> memory(weakly::class_counts_scratch(4, 2, 2));
+  const auto message = [&](const auto& y, const auto& of_bags, index_t classes, index_t columns) {
+    q.assign(14, 7.0);
+    g.assign(14, 7.0);
+    loss.assign(5, 7.0);
+    weakly::workspace scratch(memory);
+    try {
+      weakly::batch_posterior(rows(z, 2), weakly::observed_labels(y, classes), begin, rows(of_bags, 2), scratch,
+                              weakly::view(q.data(), 7, columns, 2, 1), loss, rows(g, 2));
+    } catch (const weakly::error& e) {
+      return std::string(e.what());
+    }
+    return std::string();
+  };
+  const auto untouched = [&] { return q == std::vector<double>(14, 7.0) && loss == std::vector<double>(5, 7.0); };
+  CHECK(message(label, counts, 3, 2).find("batch_posterior: observations of 3 rows and 3 classes") == 0);
+  CHECK(untouched());
+  CHECK(message(label, counts, 2, 1).find("batch_posterior: posterior has 7 rows of 1") == 0);
+  CHECK(untouched());
+
+  CHECK(message(label, counts, 2, 2).find("batch_posterior: the observation of row 1 is impossible") == 0);
+  CHECK(loss[0] == doctest::Approx(std::log1p(std::exp(1.0))));
+  CHECK(std::isinf(loss[1]));
+  CHECK(loss[2] == doctest::Approx(std::log(2.0)));
+  CHECK(q[6] + q[8] == doctest::Approx(1.0));
+  CHECK(loss[4] == doctest::Approx(std::log(2.0)));
+
+  const std::string both = message(label, not_all, 2, 2);
+  CHECK(both.find("batch_posterior: the observation of row 1 is impossible") == 0);
+  CHECK(both.find("class_counts: the observation of bag 1 is impossible") != std::string::npos);
+  const std::vector<int> fine{0, 0, 1}, bad{0, 5, 1};
+  CHECK(message(fine, not_all, 2, 2).find("class_counts: the observation of bag 1 is impossible") == 0);
+  CHECK(loss[2] == doctest::Approx(std::log(2.0)));
+  CHECK(message(bad, counts, 2, 2)
+            .find("batch_posterior: the observation of row 1 is malformed (1 such row): its label "
+                  "is 5") == 0);
+  CHECK(loss[4] == doctest::Approx(std::log(2.0)));
 }
 #endif
 

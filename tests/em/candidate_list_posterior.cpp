@@ -46,6 +46,20 @@ TEST_CASE("candidate_list_posterior renormalises the softmax inside a list, in i
   CHECK(q[3] == 1);
 }
 
+TEST_CASE_TEMPLATE("a list of one has a posterior of exactly one", T, float, double) {
+  const index_t n = 3000, k = 7;
+  const std::vector<double> wide = normal(n, k, 30, 2);
+  const std::vector<T> logits(wide.begin(), wide.end());
+  std::vector<int> offsets{0}, ids;
+  for (int i = 0; i < int(n); ++i) {
+    ids.push_back(i % int(k));
+    offsets.push_back(i + 1);
+  }
+  std::vector<T> q = zeros<T>(n);
+  weakly::candidate_list_posterior(rows(logits, k), weakly::candidate_lists(offsets, ids, k), q);
+  CHECK(q == std::vector<T>(std::size_t(n), T(1)));
+}
+
 TEST_CASE("candidate_list_posterior agrees with label_posterior, whatever the executor, layout and type") {
   for (const index_t k : {index_t(12), index_t(1500)}) {
     const index_t n = k == 12 ? 3000 : 12;

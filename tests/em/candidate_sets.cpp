@@ -60,3 +60,17 @@ TEST_CASE("a malformed row is not valid and spoils no other") {
   const auto bad = weakly::candidate_lists(strange, ids, 3);
   for (index_t i = 0; i < 3; ++i) CHECK_FALSE(bad.valid(i));
 }
+
+#if WEAKLY_HAS_EXCEPTIONS
+TEST_CASE("masks and bits have no slots") {
+  const std::vector<int> mask{1, 1};
+  const std::vector<std::uint64_t> words{3};
+  for (const auto& sets : {weakly::candidate_masks(weakly::view(mask.data(), 1, 2)),
+                           weakly::candidate_bits(weakly::view(words.data(), 1, 1), 2), weakly::candidate_sets()}) {
+    CHECK(sets.slots() == -1);
+    CHECK_THROWS_AS(sets.slot(0), weakly::shape_error);
+    index_t label = 0;
+    CHECK_THROWS_AS(sets.labels(0, 1, &label), weakly::shape_error);
+  }
+}
+#endif

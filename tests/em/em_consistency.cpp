@@ -4,8 +4,10 @@
 #include <weakly/em/em_consistency.hpp>
 #include <weakly/exec/thread_pool.hpp>
 
+#include <algorithm>
 #include <cstdint>
 #include <limits>
+#include <string>
 
 using namespace em_checks;
 
@@ -139,4 +141,41 @@ TEST_CASE("em_consistency keeps what is impossible, malformed or undefined in it
   CHECK_THROWS_AS(
       weakly::em_consistency(rows(weak, 2), rows(strong, 2), weakly::nothing_observed(3, 2), loss, weakly::discard),
       weakly::shape_error);
+}
+
+TEST_CASE("em_consistency decides noisy sets whose likelihoods are too far apart for a double") {
+  for (const index_t k : {index_t(42), index_t(1300)}) {
+    CAPTURE(k);
+    std::vector<double> t, weak(std::size_t(k), -5000.0), strong = weak;
+    std::vector<std::uint8_t> mask(std::size_t(k), 0);
+    std::fill_n(mask.begin(), 40, std::uint8_t(1));
+    for (index_t c = 0; c < k; ++c)
+      for (index_t l = 0; l < k; ++l) t.push_back(c < k - 2 ? 1 / double(k) : l < 40 ? 1e-12 : 0);
+    const auto o = weakly::noisy_sets_observed(weakly::candidate_masks(rows(mask, k)), rows(t, k),
+                                               weakly::set_likelihood::product);
+    const double gap = 40 * (std::log(1 / double(k)) - std::log(1e-12));  // of the logarithms, over 745 for k = 42
+    weak[0] = -gap - 1;
+    strong[0] = -gap + 2;
+    weak.back() = strong.back() = 0;
+    const auto r = run(weak, strong, o);
+    const double q = 1 / (1 + std::exp(1.0)), p = 1 / (1 + std::exp(-2.0));
+    CHECK(close(r.loss[0], -q * std::log(p) - (1 - q) * std::log1p(-p), 1e-11));
+    CHECK(close(r.grad[0], p - q, 1e-11));
+    CHECK(close(r.grad.back(), q - p, 1e-11));
+  }
+}
+
+TEST_CASE("em_consistency says which observation is malformed, and why") {
+  const std::vector<double> z(4, 1.0), likelihood{0.5, 0.5, 0.5, -1};
+  std::vector<double> loss(2);
+  std::string message;
+  try {
+    weakly::em_consistency(rows(z, 2), rows(z, 2), weakly::observed_likelihoods(rows(likelihood, 2)), loss,
+                           weakly::discard);
+  } catch (const weakly::label_error& e) {
+    message = e.what();
+  }
+  CHECK(message.find("em_consistency: the observation of row 1 is malformed (1 such row): its likelihood of class 1 is "
+                     "-1") == 0);
+  CHECK(loss[0] == doctest::Approx(std::log(2.0)));
 }

@@ -3,14 +3,18 @@
 
 #include <weakly/core/error.hpp>
 #include <weakly/core/executor.hpp>
+#include <weakly/core/half.hpp>
 #include <weakly/core/output.hpp>
+#include <weakly/core/row_access.hpp>
 #include <weakly/core/view.hpp>
 #include <weakly/core/workspace.hpp>
 #include <weakly/em/class_counts.hpp>
 #include <weakly/em/detail/impossible_row.hpp>
+#include <weakly/em/detail/observed_rows.hpp>
 #include <weakly/em/label_posterior.hpp>
 #include <weakly/em/observations.hpp>
 
+#include <string>
 #include <string_view>
 #include <type_traits>
 
@@ -60,33 +64,67 @@ auto output_between(std::string_view what, Out& out, index_t n, index_t first, i
 /// loss       r + m     of the rows and then of the bags; or discard
 /// grad       n x k     or discard; one of posterior and grad may be the storage of `scores`
 ///
-/// The same bits as the two calls, and their special values, costs and errors; an error of the rows leaves the bags as
-/// they are. Throws shape_error where rows and bags do not add up. Allocates nothing. Same bits for every executor,
-/// layout and workspace.
+/// The same bits as the two calls, and their special values, costs and errors. Throws shape_error where rows, bags and
+/// outputs do not add up, or workspace_error, all before anything is written; label_error
+/// for malformed observations, value_error for impossible ones unless kept, after all other rows and bags are done, in
+/// one message. Allocates nothing. Same bits for every executor, layout and workspace.
 template <executor Exec, score_tensor Scores, label_vector Begin, count_matrix Counts, real_output Posterior,
           real_output Loss, real_output Grad>
   requires readable_matrix<Scores>
 void batch_posterior(Exec&& ex, const Scores& scores, const observations& observed, const Begin& bag_begin,
                      const Counts& counts, workspace& scratch, Posterior&& posterior, Loss&& loss, Grad&& grad,
                      const batch_posterior_options& options = {}) {
+  constexpr const char* name = "batch_posterior";
+  using T = arithmetic_t<typename detail::input_view_t<Scores>::value_type>;
   const auto x = view(scores);
-  const index_t n = x.extent(0), r = observed.rows(), m = view(counts).extent(0);
-  if (r > n)
-    detail::fail<shape_error>("batch_posterior: observations of ", r, " rows for scores of ", n,
-                              " rows; the items of bags follow the observed rows");
-  const auto posteriors = [&](index_t first, index_t last) {
-    return detail::output_between("batch_posterior: posterior", posterior, n, first, last);
-  };
+  const index_t n = x.extent(0), k = x.extent(1), r = observed.rows(), m = view(counts).extent(0);
+  if (r > n || observed.classes() != k)
+    detail::fail<shape_error>(name, ": observations of ", r, " rows and ", observed.classes(),
+                              " classes for scores of ", n, " rows and ", k,
+                              " classes; the items of bags follow the observed rows");
+  if (r > 0 && k == 0)
+    detail::fail<shape_error>(name, ": scores have ", n, " rows of 0 classes; there must be at least one class");
+  detail::gradient_sink<T>(name, posterior, n, k, "posterior");
+  detail::gradient_sink<T>(name, grad, n, k);
   const auto losses = [&](index_t first, index_t last) {
     return detail::output_between("batch_posterior: loss", loss, r + m, first, last);
+  };
+  const auto posteriors = [&](index_t first, index_t last) {
+    return detail::output_between("batch_posterior: posterior", posterior, n, first, last);
   };
   const auto grads = [&](index_t first, index_t last) {
     return detail::output_between("batch_posterior: grad", grad, n, first, last);
   };
-  label_posterior(ex, detail::rows_between(x, 0, r), observed, posteriors(0, r), losses(0, r), grads(0, r),
-                  {.impossible = options.impossible});
-  class_counts(ex, detail::rows_between(x, r, n), bag_begin, counts, scratch, posteriors(r, n), losses(r, r + m),
-               grads(r, n), {.impossible = options.impossible});
+  auto of_rows = losses(0, r);
+  auto row_posteriors = posteriors(0, r);
+  auto row_grads = grads(0, r);
+
+  // Bags first: class_counts refuses what does not add up before it writes.
+  std::string of_bags;
+  const auto bags = [&] {
+    class_counts(ex, detail::rows_between(x, r, n), bag_begin, counts, scratch, posteriors(r, n), losses(r, r + m),
+                 grads(r, n), {.impossible = options.impossible});
+  };
+#if WEAKLY_HAS_EXCEPTIONS
+  try {
+    bags();
+  } catch (const value_error& e) {
+    of_bags = e.what();
+  }
+#else
+  bags();
+#endif
+  detail::observed_rows<T> work;
+  work.scores = detail::row_source<T>(detail::rows_between(x, 0, r));
+  work.observed = observed;
+  work.posterior = detail::gradient_sink<T>(name, row_posteriors, r, k, "posterior");
+  work.loss = detail::value_sink<T>(name, "loss", of_rows, r);
+  work.grad = detail::gradient_sink<T>(name, row_grads, r, k);
+  const auto bad = detail::observed_row_reports(name, ex, work, r);
+  const std::string more = of_bags.empty() ? std::string() : "; " + of_bags;
+  detail::require_well_formed(name, observed, bad.malformed, more);
+  detail::require_possible(name, "row", bad.impossible, options.impossible, more);
+  if (!of_bags.empty()) detail::fail<value_error>(of_bags);
 }
 template <score_tensor Scores, label_vector Begin, count_matrix Counts, real_output Posterior, real_output Loss,
           real_output Grad>

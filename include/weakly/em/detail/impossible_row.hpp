@@ -17,13 +17,14 @@ enum class impossible_row : std::uint8_t {
 namespace detail {
 
 /// Throws value_error for the first of the rows, bags or pairs (`unit`) that came out impossible, unless they are kept.
-inline void require_possible(std::string_view function, std::string_view unit, const status& bad,
-                             impossible_row policy) {
+/// `more` ends the message.
+inline void require_possible(std::string_view function, std::string_view unit, const status& bad, impossible_row policy,
+                             std::string_view more = {}) {
   if (bad.ok() || policy == impossible_row::keep) return;
   fail<value_error>(function, ": the observation of ", unit, " ", bad.first_bad_row, " is impossible (", bad.count,
                     " such ", unit, bad.count == 1 ? "" : "s",
                     "): nothing that it allows has any probability; leave such a ", unit,
-                    " out, or pass {.impossible = impossible_row::keep} and look for infinite losses");
+                    " out, or pass {.impossible = impossible_row::keep} and look for infinite losses", more);
 }
 
 }  // namespace detail
