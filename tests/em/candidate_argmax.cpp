@@ -50,3 +50,17 @@ TEST_CASE("candidate_argmax refuses malformed sets after the other rows, and oth
   CHECK_THROWS_AS(weakly::candidate_argmax(rows(scores, 4), sets, label), weakly::shape_error);
   CHECK_THROWS_AS(weakly::candidate_argmax(rows(scores, 2), sets, one), weakly::shape_error);
 }
+
+TEST_CASE("candidate_argmax refuses labels too narrow for the classes") {
+  const index_t k = 300;
+  std::vector<float> scores(std::size_t(2 * k));
+  scores[200] = 1;
+  const std::vector<std::uint8_t> mask(scores.size(), 1);
+  const auto sets = weakly::candidate_masks(rows(mask, k));
+  std::vector<std::int8_t> narrow(2, 7);
+  CHECK_THROWS_AS(weakly::candidate_argmax(rows(scores, k), sets, narrow), weakly::shape_error);
+  CHECK(narrow == std::vector<std::int8_t>(2, 7));
+  std::vector<std::int16_t> wide(2);
+  weakly::candidate_argmax(rows(scores, k), sets, wide);
+  CHECK(wide == std::vector<std::int16_t>{200, 0});
+}

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <cstdint>
 #include <utility>
 
 using namespace em_checks;
@@ -66,4 +67,21 @@ TEST_CASE("class_top_rows refuses shapes, options and scratch that do not fit") 
   CHECK_THROWS_AS(weakly::class_top_rows(rows(q, 2), -1, scratch, label), weakly::option_error);
   CHECK_THROWS_AS(weakly::class_top_rows(rows(q, 2), 1, scratch, one), weakly::shape_error);
   CHECK_THROWS_AS(weakly::class_top_rows(rows(q, 2), 1, little, label), weakly::workspace_error);
+}
+
+TEST_CASE("class_top_rows refuses labels too narrow for the classes") {
+  for (const index_t k : {index_t(128), index_t(129)}) {
+    std::vector<float> posterior(static_cast<std::size_t>(k));
+    posterior.back() = 1;
+    std::vector<std::int8_t> label(1);
+    std::vector<std::byte> memory(weakly::class_top_rows_scratch(1));
+    weakly::workspace scratch(memory);
+    const auto p = weakly::view(posterior.data(), 1, k);
+    if (k == 129) {
+      CHECK_THROWS_AS(weakly::class_top_rows(p, 1, scratch, label), weakly::shape_error);
+    } else {
+      weakly::class_top_rows(p, 1, scratch, label);
+      CHECK(label[0] == 127);
+    }
+  }
 }

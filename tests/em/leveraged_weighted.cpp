@@ -137,3 +137,24 @@ TEST_CASE("leveraged_weighted stays finite at gaps of thousands, and keeps NaN a
     CHECK_THROWS_AS(weakly::leveraged_weighted(rows(logits, 2), sets, rows(w, 2), loss, rows(grad, 2), {.beta = beta}),
                     weakly::option_error);
 }
+
+TEST_CASE("leveraged_weighted charges nothing for a class of -inf and weight zero") {
+  const std::vector<double> logits{-inf, 1, 0.5, -inf}, without{1, 0.5};
+  const std::vector<std::uint8_t> mask{1, 1, 0, 0}, mask_without{1, 0};
+  const auto sets = weakly::candidate_masks(weakly::view(mask.data(), 1, 4)),
+             sets_without = weakly::candidate_masks(weakly::view(mask_without.data(), 1, 2));
+  for (const auto base :
+       {weakly::leveraged_loss::sigmoid, weakly::leveraged_loss::logistic, weakly::leveraged_loss::cross_entropy}) {
+    std::vector<double> weight(4), grad(4), loss(1), weight2(2), grad2(2), loss2(1);
+    weakly::leveraged_weights(rows(logits, 4), sets, rows(weight, 4));
+    CHECK(weight == std::vector<double>{0, 1, 1, 0});
+    weakly::leveraged_weighted(rows(logits, 4), sets, rows(weight, 4), loss, rows(grad, 4), {.base = base});
+    weakly::leveraged_weights(rows(without, 2), sets_without, rows(weight2, 2));
+    weakly::leveraged_weighted(rows(without, 2), sets_without, rows(weight2, 2), loss2, rows(grad2, 2), {.base = base});
+    CHECK(close(loss[0], loss2[0], 1e-14));
+    CHECK(grad[0] == 0);
+    CHECK(close(grad[1], grad2[0], 1e-14));
+    CHECK(close(grad[2], grad2[1], 1e-14));
+    CHECK(grad[3] == 0);
+  }
+}

@@ -144,3 +144,28 @@ TEST_CASE("two_softmax functions keep NaN and bad labels in their rows, and refu
   for (const double bad : {0.0, -1.0, std::nan(""), double(INFINITY)})
     CHECK_THROWS_AS(weakly::two_softmax_transition(rows(w, 2), bad), weakly::option_error);
 }
+
+TEST_CASE("two_softmax_transition takes weights of any finite size, and no others") {
+  const auto elements = [](const weakly::matrix<double>& m) {
+    return std::vector<double>(m.elements().begin(), m.elements().end());
+  };
+  const std::vector<double> weight{1, 0.25, 0, 0.5, 2, 0.125, 0.25, 0, 1};
+  const auto want = weakly::two_softmax_transition(weakly::view(weight.data(), 3, 3), 2);
+  for (const double size : {0x1p498, 0x1p504, 0x1p664, 0x1p1022}) {
+    std::vector<double> great = weight;
+    for (double& x : great) x *= size;
+    const auto got = weakly::two_softmax_transition(weakly::view(great.data(), 3, 3), 2);
+    CHECK(elements(got.by_row) == elements(want.by_row));
+    CHECK(elements(got.by_column) == elements(want.by_column));
+  }
+  const double nan = std::numeric_limits<double>::quiet_NaN(), inf = std::numeric_limits<double>::infinity();
+  const std::vector<double> logits{0, 1, 2};
+  for (const double bad : {nan, inf, -inf}) {
+    std::vector<double> none = weight;
+    none[5] = bad;
+    const auto view = weakly::view(none.data(), 3, 3);
+    CHECK_THROWS_AS(weakly::two_softmax_transition(view), weakly::value_error);
+    CHECK_THROWS_AS(weakly::two_softmax_gradient(weakly::view(logits.data(), 1, 3), std::vector<int>{0}, view),
+                    weakly::value_error);
+  }
+}

@@ -52,8 +52,9 @@ inline index_t greatest_candidate(const wide_rows& rows, const candidate_sets& s
 /// label   n         integers of any width that holds -1 and k - 1
 ///
 /// -1 for a set without a candidate above -inf, and where a candidate's score is NaN; scores outside the set are not
-/// used. Throws shape_error, and label_error for malformed sets, which get -1, after all other rows are done. O(n k),
-/// allocates nothing.
+/// used. Throws shape_error, also for a type too narrow for k - 1, and label_error for malformed sets, which get -1,
+/// after all other rows are done. O(n k), allocates nothing. Same results for every executor, layout and kind of set.
+/// Source: Wang et al., "PiCO", ICLR 2022, arXiv 2201.08984.
 template <executor Exec, score_tensor Scores, writable_vector Label>
 void candidate_argmax(Exec&& ex, const Scores& scores, const candidate_sets& sets, Label&& label) {
   constexpr const char* name = "candidate_argmax";
@@ -64,6 +65,10 @@ void candidate_argmax(Exec&& ex, const Scores& scores, const candidate_sets& set
   detail::require_sets(name, sets, rows.n, rows.k);
   const auto to = view(label);
   detail::require_extent("candidate_argmax: label", to, 0, rows.n);
+  if (rows.k - 1 > static_cast<index_t>(std::numeric_limits<L>::max()))
+    detail::fail<shape_error>(name, ": label holds integers from ", static_cast<index_t>(std::numeric_limits<L>::min()),
+                              " to ", static_cast<index_t>(std::numeric_limits<L>::max()), ", scores have ", rows.k,
+                              " classes; give a wider type");
   detail::shared_status malformed;
   for_row_chunks(ex, rows.n, rows.k, [&](index_t first, index_t last) {
     for (index_t i = first; i < last; ++i) {

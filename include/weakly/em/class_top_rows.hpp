@@ -12,6 +12,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
+#include <limits>
 #include <span>
 #include <type_traits>
 
@@ -47,9 +48,10 @@ constexpr std::size_t class_top_rows_scratch(index_t n) { return scratch_bytes<d
 /// scratch           class_top_rows_scratch(n) bytes
 /// label      n      signed integers
 ///
-/// Of equally confident rows the lower stays. A row with a NaN gets -1. Throws shape_error, option_error,
-/// workspace_error. O(n k + n log n), the sorting on the calling thread; allocates nothing. Same results for every
-/// executor and layout.
+/// Of equally confident rows the lower stays. A row with a NaN gets -1. Throws shape_error, also for a type of labels
+/// too narrow for k - 1, option_error, workspace_error. O(n k + n log n), the sorting on the calling thread; allocates
+/// nothing. Same results for every executor and layout. Source: Zou et al., "class-balanced self-training", ECCV 2018,
+/// with a number in place of a share of each class.
 template <executor Exec, score_tensor Posterior, writable_vector Label>
 void class_top_rows(Exec&& ex, const Posterior& posterior, index_t keep, workspace& scratch, Label&& label) {
   constexpr const char* name = "class_top_rows";
@@ -59,6 +61,10 @@ void class_top_rows(Exec&& ex, const Posterior& posterior, index_t keep, workspa
   const detail::wide_rows rows = detail::wide_rows_of(name, posterior);
   const auto to = view(label);
   detail::require_extent("class_top_rows: label", to, 0, rows.n);
+  if (rows.k - 1 > static_cast<index_t>(std::numeric_limits<L>::max()))
+    detail::fail<shape_error>(name, ": label holds integers from ", static_cast<index_t>(std::numeric_limits<L>::min()),
+                              " to ", static_cast<index_t>(std::numeric_limits<L>::max()), ", posterior has ", rows.k,
+                              " classes; give a wider type");
   if (keep < 0) detail::fail<option_error>(name, ": keep is ", keep, "; it must be zero or more");
   const std::span<detail::predicted_row> all = scratch.take<detail::predicted_row>("class_top_rows: rows", rows.n);
   for_row_chunks(ex, rows.n, rows.k, [&](index_t first, index_t last) {

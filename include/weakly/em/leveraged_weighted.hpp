@@ -105,15 +105,16 @@ void leveraged_weights(const Scores& scores, const candidate_sets& sets, Weight&
 ///     grad(i, c) = w(c) psi'(z(c)) in S, -beta w(c) psi'(-z(c)) outside; with cross_entropy that of
 ///                  sum over S of w(c) (-log p(c)) + beta sum outside of w(c) (-log(1 - p(c)))
 ///
-/// logits   [..., k]  finite scores; with cross_entropy -inf excludes a class
+/// logits   [..., k]  scores; -inf excludes a class, which is charged nothing where its weight is zero
 /// sets     n         of k classes
 /// weights  [..., k]  not negative, such as leveraged_weights gives, at each step or once an epoch
 /// loss     [...]     or discard
 /// grad     [..., k]  or discard; may be the storage of `logits` or of `weights`
 ///
-/// A NaN in a row of logits or weights makes that row NaN, and no other. Throws shape_error, option_error, and
-/// label_error for malformed sets after all other rows are done. O(n k), in double; allocates nothing. Same bits for
-/// every executor and layout. Source: Wen et al., ICML 2021, arXiv 2106.05731.
+/// A NaN in a row of logits or weights makes that row NaN, and no other. Negative weights are not looked for: what
+/// comes of them is of no use. Throws shape_error, option_error, and label_error for malformed sets after all other
+/// rows are done. O(n k), in double; allocates nothing. Same bits for every executor and layout. Source: Wen et al.,
+/// ICML 2021, arXiv 2106.05731.
 template <executor Exec, score_tensor Logits, score_tensor Weights, real_output Loss, real_output Grad>
 void leveraged_weighted(Exec&& ex, const Logits& logits, const candidate_sets& sets, const Weights& weights,
                         Loss&& loss, Grad&& grad, const leveraged_weighted_options& options = {}) {
@@ -154,7 +155,9 @@ void leveraged_weighted(Exec&& ex, const Logits& logits, const candidate_sets& s
             const auto sigmoid = detail::sigmoids_of(margin, e);
             const batch charge = logistic ? detail::softplus_of(-margin, e) : sigmoid.down;
             const batch slope = logistic ? sigmoid.down : sigmoid.down * sigmoid.up;
-            at.store(part, simd::select(member, batch(1.0), beta) * weight * charge);
+            const batch share = simd::select(member, batch(1.0), beta) * weight;
+            const auto free = (share == batch(0.0)) & (charge == batch(std::numeric_limits<double>::infinity()));
+            at.store(part, simd::select(free, batch(0.0), share * charge));
             at.store(g, simd::select(member, batch(-1.0), beta) * weight * slope);
           });
           value += simd::sum(static_cast<const double*>(part), count);

@@ -23,7 +23,8 @@ namespace weakly::inline v0 {
 /// views  [..., k]  each: logits or log-probabilities, of whatever type
 ///
 /// A class that one view excludes by -inf stays excluded; NaN stays where it is. Throws shape_error. O(n k V), in
-/// double; allocates nothing. Same bits for every executor and layout.
+/// double; allocates nothing. Same bits for every executor and layout. Source: the target of
+/// Wu, Wang, Zhang (RCR), ICML 2022.
 template <executor Exec, real_output Out, score_tensor First, score_tensor... Others>
 void mean_scores(Exec&& ex, Out&& out, const First& first_view, const Others&... other_views) {
   constexpr const char* name = "mean_scores";

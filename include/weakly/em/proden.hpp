@@ -41,7 +41,8 @@ inline void mark_members(const candidate_sets& sets, bool valid, index_t row, in
 /// target  n x k
 ///
 /// An empty set is a row of NaN. Throws shape_error; label_error for malformed sets and value_error for empty ones,
-/// unless kept, after all other rows are done. O(n k), allocates nothing.
+/// unless kept, after all other rows are done. O(n k), allocates nothing. Same bits for every executor and layout.
+/// Source: Lv et al., ICML 2020.
 template <executor Exec, real_output Target>
 void uniform_targets(Exec&& ex, const candidate_sets& sets, Target&& target, const proden_options& options = {}) {
   constexpr const char* name = "uniform_targets";

@@ -56,7 +56,7 @@ inline double greatest_of(const row_blocks<double>& row) {
 /// Relative to the greatest of a row, so that nothing under- or overflows; zeros stay. Powers are exp(log(q / greatest)
 /// / temperature), whose relative error is about a rounding times 1 + |that exponent|. A row with a NaN, or of zeros,
 /// is NaN. Throws shape_error, option_error. O(n k), in double; allocates nothing. Same bits for every executor and
-/// layout.
+/// layout. Source: Berthelot et al. (MixMatch), NeurIPS 2019.
 template <executor Exec, score_tensor Posterior, real_output Out>
 void sharpen(Exec&& ex, const Posterior& posterior, double temperature, Out&& out) {
   if (!(temperature > 0 && std::isfinite(temperature)))
@@ -93,7 +93,8 @@ void sharpen(const Posterior& posterior, double temperature, Out&& out) {
 /// out        [..., k]  may be the storage of `posterior`
 ///
 /// Of equal classes the lower stays. A row with a NaN is NaN, a row of zeros stays. Throws shape_error, option_error.
-/// O(n k keep), in double; allocates nothing. Same bits for every executor and layout.
+/// O(n k keep), in double; allocates nothing. Same bits for every executor and layout. Source: as in Chen et al., arXiv
+/// 2305.12715.
 template <executor Exec, score_tensor Posterior, real_output Out>
 void keep_top_classes(Exec&& ex, const Posterior& posterior, index_t keep, Out&& out) {
   if (keep < 1) detail::fail<option_error>("keep_top_classes: keep is ", keep, "; it must be 1 or more");
@@ -136,7 +137,8 @@ void keep_top_classes(const Posterior& posterior, index_t keep, Out&& out) {
 /// posterior  [..., k]
 /// weight     [...]
 ///
-/// Throws shape_error; option_error for NaN. O(n k), allocates nothing.
+/// Throws shape_error; option_error for NaN. O(n k), allocates nothing. Same bits for every executor and layout.
+/// Source: Sohn et al. (FixMatch), NeurIPS 2020.
 template <executor Exec, score_tensor Posterior, real_output Weight>
 void confident_rows(Exec&& ex, const Posterior& posterior, double threshold, Weight&& weight) {
   if (std::isnan(threshold)) detail::fail<option_error>("confident_rows: threshold is NaN");

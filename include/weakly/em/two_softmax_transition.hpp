@@ -47,10 +47,20 @@ struct normalised_weight {
     require_extent("two_softmax_transition: weight", w, 1, k);
     matrix<double> n(k, k);
     for (index_t c = 0; c < k; ++c)
-      for (index_t l = 0; l < k; ++l) n(c, l) = convert_real<double>(w(l, c));
+      for (index_t l = 0; l < k; ++l) {
+        n(c, l) = convert_real<double>(w(l, c));
+        if (!std::isfinite(n(c, l)))
+          fail<value_error>("two_softmax_transition: weight ", n(c, l), " of row ", l, " and column ", c,
+                            "; weights are finite");
+      }
     for (index_t l = 0; l < k; ++l) {
-      column_length.push_back(length(n, l, true));
-      for (index_t c = 0; c < k; ++c) n(c, l) /= column_length.back();
+      double greatest = 0;
+      for (index_t c = 0; c < k; ++c) greatest = std::max(greatest, std::abs(n(c, l)));
+      const double unit = greatest > 0x1p500 ? 0x1p-530 : 1;  // squares of such numbers overflow
+      for (index_t c = 0; c < k; ++c) n(c, l) *= unit;
+      const double of_column = length(n, l, true);
+      column_length.push_back(of_column / unit);
+      for (index_t c = 0; c < k; ++c) n(c, l) /= of_column;
     }
     by_column = n;
     for (index_t c = 0; c < k; ++c) {
@@ -143,7 +153,8 @@ inline std::vector<double> row_sums(const matrix<double>& m) {
 /// scale          positive; the authors use 0.5 to 2.5 by data set
 ///
 /// No entry is zero: with the identity, k = 10 and scale 1, the diagonal of by_row is 0.23. Throws shape_error,
-/// option_error. O(k^2), which it allocates. Source: the authors' code of arXiv 2305.12715.
+/// option_error, and value_error naming a weight that is not finite. O(k^2), which it allocates. Source: the authors'
+/// code of arXiv 2305.12715.
 template <real_matrix Weight>
 two_softmax_transitions two_softmax_transition(const Weight& weight, double scale = 1) {
   detail::require_scale(scale);
