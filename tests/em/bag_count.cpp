@@ -521,3 +521,23 @@ TEST_CASE("bag_count: a loss that no double holds is the greatest one, and its b
   CHECK(q == std::vector<double>(20, 1));
   CHECK(g == std::vector<double>(20, -1));
 }
+
+#if WEAKLY_HAS_EXCEPTIONS
+TEST_CASE("bag_count says of bags and items what is wrong with its outputs") {
+  const std::vector<double> logit{1, 2, 3, 4};
+  const std::vector<int> begin{0, 2, 4}, count{1, 1};
+  std::vector<std::byte> memory(weakly::bag_count_scratch(2));
+  std::vector<double> three(3);
+  const auto message = [&](auto&& posterior, auto&& loss) {
+    weakly::workspace scratch(memory);
+    try {
+      weakly::bag_count(logit, begin, bag_counts::exactly(count), scratch, posterior, loss, weakly::discard);
+    } catch (const weakly::shape_error& e) {
+      return std::string(e.what());
+    }
+    return std::string();
+  };
+  CHECK(message(weakly::discard, three).find("loss has 3 elements for 2 bags") != std::string::npos);
+  CHECK(message(three, weakly::discard).find("posterior has 3 elements for 4 items") != std::string::npos);
+}
+#endif

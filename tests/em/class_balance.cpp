@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <string>
 
 using namespace em_checks;
 
@@ -100,4 +101,17 @@ TEST_CASE("class_balance of more than a million rows is that of one") {
   weakly::workspace scratch(memory), again(memory);
   const double one = weakly::class_balance(weakly::view(prob.data(), 1, k), scratch, weakly::discard);
   CHECK(weakly::class_balance(rows(prob, k), again, weakly::discard) == one);
+}
+
+TEST_CASE("class_balance names the argument that has no classes") {
+  const std::vector<double> prob(1);
+  std::vector<std::byte> memory(weakly::class_balance_scratch(1));
+  weakly::workspace scratch(memory);
+  std::string message;
+  try {
+    weakly::class_balance(weakly::view(prob.data(), 2, 0), scratch, weakly::discard);
+  } catch (const weakly::shape_error& e) {
+    message = e.what();
+  }
+  CHECK(message.find("prob has 2 rows of 0 classes") != std::string::npos);
 }

@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <limits>
+#include <string>
 
 using namespace em_checks;
 
@@ -81,4 +82,16 @@ TEST_CASE("prototypes refuse classes, momenta and shapes that do not fit") {
   CHECK_THROWS_AS(weakly::prototype_targets(rows(v, 2), sets, rows(mu, 2), 0.5), weakly::label_error);
   CHECK_THROWS_AS(weakly::prototype_targets(rows(v, 2), sets, rows(mu, 2), 1.5), weakly::option_error);
   CHECK_THROWS_AS(weakly::prototype_targets(rows(v, 2), sets, rows(mu, 4), 0.5), weakly::shape_error);
+}
+
+TEST_CASE("update_prototypes names the argument that has no elements") {
+  std::vector<double> mu(2);
+  std::string message;
+  try {
+    weakly::update_prototypes(weakly::view(static_cast<const double*>(mu.data()), 2, 0), std::vector<int>{0, 1},
+                              weakly::view(mu.data(), 2, 0));
+  } catch (const weakly::shape_error& e) {
+    message = e.what();
+  }
+  CHECK(message.find("embeddings have 2 rows of 0 elements") != std::string::npos);
 }

@@ -146,9 +146,9 @@ void bag_count(Exec&& ex, const Logit& logit, const Begin& bag_begin, const bag_
   const index_t n = view(logit).extent(0);
   const detail::bag_offsets bags(name, bag_begin, n);
   counts.require_bags(name, bags.bags(), n);
-  const auto posterior_to = detail::value_sink<double>(name, "posterior", posterior, n);
-  const auto loss_to = detail::value_sink<double>(name, "loss", loss, bags.bags());
-  const auto grad_to = detail::value_sink<double>(name, "grad", grad, n);
+  const auto posterior_to = detail::item_sink<double>(name, "posterior", posterior, n);
+  const auto loss_to = detail::bag_sink<double>(name, "loss", loss, bags.bags());
+  const auto grad_to = detail::item_sink<double>(name, "grad", grad, n);
 
   detail::shared_status impossible;
   detail::for_tasks(

@@ -47,6 +47,8 @@ double class_balance(Exec&& ex, const Prob& prob, workspace& scratch, Grad&& gra
   constexpr const char* name = "class_balance";
   if (!(options.floor > 0 && options.floor < 1))
     detail::fail<option_error>(name, ": floor is ", options.floor, "; it must lie in (0, 1)");
+  if (const auto p = as_rows(view(prob)); p.extent(0) > 0 && p.extent(1) == 0)
+    detail::fail<shape_error>(name, ": prob has ", p.extent(0), " rows of 0 classes; there must be at least one");
   const detail::wide_rows rows = detail::wide_rows_of(name, prob);
   const index_t n = rows.n, k = rows.k;
   const auto to = detail::wide_sink(name, "grad", grad, n, k);

@@ -157,8 +157,8 @@ void class_counts_one_vs_rest(Exec&& ex, const Scores& scores, const Begin& bag_
   const detail::integer_rows count(view(counts));
   detail::require_extent("class_counts_one_vs_rest: counts", view(counts), 0, bags.bags());
   detail::require_extent("class_counts_one_vs_rest: counts", view(counts), 1, k);
-  const auto posterior_to = detail::gradient_sink<double>(name, posterior, n, k);
-  const auto loss_to = detail::value_sink<double>(name, "loss", loss, bags.bags());
+  const auto posterior_to = detail::gradient_sink<double>(name, posterior, n, k, "posterior");
+  const auto loss_to = detail::bag_sink<double>(name, "loss", loss, bags.bags());
   const auto grad_to = detail::gradient_sink<double>(name, grad, n, k);
   detail::shared_status impossible;
   detail::for_tasks(

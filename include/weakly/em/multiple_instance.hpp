@@ -141,9 +141,9 @@ void multiple_instance(Exec&& ex, const Logit& logit, const Begin& bag_begin, co
   detail::require_extent("multiple_instance: positive", view(positive), 0, bags.bags());
   const detail::integer_source any(view(positive));
   const detail::instance_bags work{detail::row_source<double>(detail::as_column(view(logit))),
-                                   detail::value_sink<double>(name, "posterior", posterior, n),
-                                   detail::value_sink<double>(name, "loss", loss, bags.bags()),
-                                   detail::value_sink<double>(name, "grad", grad, n)};
+                                   detail::item_sink<double>(name, "posterior", posterior, n),
+                                   detail::bag_sink<double>(name, "loss", loss, bags.bags()),
+                                   detail::item_sink<double>(name, "grad", grad, n)};
   detail::shared_status impossible;
   const index_t usual = bags.bags() == 0 ? 1 : n / bags.bags();
   for_row_chunks(ex, bags.bags(), usual, [&](index_t first, index_t last) {

@@ -34,10 +34,13 @@ void update_prototypes(Exec&& ex, const Embeddings& embeddings, const Classes& c
                        double momentum = 0.99) {
   constexpr const char* name = "update_prototypes";
   const auto c = view(classes);
+  if (view(embeddings).extent(0) > 0 && view(embeddings).extent(1) == 0)
+    detail::fail<shape_error>(name, ": embeddings have ", view(embeddings).extent(0),
+                              " rows of 0 elements; there must be at least one");
+  detail::require_extent("update_prototypes: prototypes", view(prototypes), 1, view(embeddings).extent(1));
   const detail::wide_rows v = detail::wide_rows_of(name, embeddings), mu = detail::wide_rows_of(name, prototypes);
   const detail::row_sink<double> to(view(prototypes));
   detail::require_extent("update_prototypes: classes", c, 0, v.n);
-  detail::require_extent("update_prototypes: prototypes", view(prototypes), 1, v.k);
   if (!(momentum >= 0 && momentum < 1))
     detail::fail<option_error>(name, ": momentum is ", momentum, "; it must lie in [0, 1)");
   for (index_t i = 0; i < v.n; ++i)
