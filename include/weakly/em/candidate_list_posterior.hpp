@@ -195,11 +195,12 @@ class list_posteriors {
 /// lists                made by candidate_lists
 /// posterior  m         a slot for each label of all lists; slots that no row owns stay as they are
 ///
-/// What label_posterior gives for the same sets, up to rounding. A row with a NaN or +inf among its candidates, or with
-/// -inf throughout, comes out as NaN, and no other row does. Throws shape_error; label_error where offsets run
-/// backwards or past the end, before anything is written, and for lists with labels outside [0, k), unsorted or
-/// repeated, whose slots stay as they are; value_error for impossible rows, empty lists among them, unless kept. All
-/// other rows are done first. O(n + m), allocates nothing. Same bits for every executor and layout.
+/// What label_posterior gives for the same sets, up to rounding; exactly one in a list of one. A row with a NaN or +inf
+/// among its candidates, or with -inf throughout, comes out as NaN, and no other row does. Throws shape_error;
+/// label_error where offsets run backwards or past the end, before anything is written, and for lists with labels
+/// outside [0, k), unsorted or repeated, whose slots stay as they are; value_error for impossible rows, empty lists
+/// among them, unless kept. All other rows are done first. O(n + m), allocates nothing. Same bits for every executor,
+/// layout and batch. Source: Feng, Lv, Han et al., "Provably consistent partial-label learning", NeurIPS 2020.
 template <executor Exec, score_tensor Scores, real_output Posterior>
 void candidate_list_posterior(Exec&& ex, const Scores& scores, const candidate_sets& lists, Posterior&& posterior,
                               const candidate_list_posterior_options& options = {}) {

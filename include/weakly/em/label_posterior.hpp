@@ -71,13 +71,16 @@ void run_label_posterior(Exec& ex, observed_rows<T>& rows, index_t n, const labe
 /// grad       [..., k]  or discard; one of posterior and grad may be the storage of `scores`
 ///
 /// The gradient is also that of the soft cross-entropy to the posterior held fixed, so a step along it is a step of
-/// expectation maximisation. A full set has the posterior p and loss 0; a singleton a posterior of exactly one. What
-/// the observation allows is compared within itself: posteriors are right however improbable all of it is. A row with a
-/// NaN or +inf, or -inf throughout what is allowed, comes out as NaN, and no other row does. Throws shape_error;
-/// label_error for malformed observations, whose rows count as impossible; value_error for impossible ones, unless
-/// kept. All other rows are done first. O(n k), allocates nothing. Same bits for every executor, layout and batch, and
-/// for every form of the same sets. Chen, Shah, Wang et al., "Imprecise label learning", arXiv 2305.12715; Feng, Lv,
-/// Han et al., NeurIPS 2020 (sets); Patrini et al., CVPR 2017 (noisy labels, forward correction).
+/// expectation maximisation. A full set has the posterior p and loss 0; a singleton, or k = 1, a posterior of exactly
+/// one; no loss is negative. What the observation allows is compared within itself: posteriors are right however
+/// improbable all of it is, and a constant in all scores of a row changes nothing. Scores in float round likelihoods to
+/// float where that cannot decide. A row with a NaN or +inf comes out as NaN, one with -inf throughout what is allowed
+/// is impossible: NaN with loss inf, and no other row is. Throws shape_error, and value_error for a log_ratio that is
+/// NaN or +inf, before anything is written; label_error that says what is malformed in an observation, whose row counts
+/// as impossible; value_error for impossible ones, unless kept. All other rows are done first. O(n k) beside what the
+/// observations take, allocates nothing. Same bits for every executor, layout and batch, and for every form of the same
+/// sets. Chen, Shah, Wang et al., "Imprecise label learning", arXiv 2305.12715; Feng, Lv, Han et al., NeurIPS 2020
+/// (sets); Patrini et al., CVPR 2017 (noisy labels, forward correction).
 template <executor Exec, score_tensor Scores, real_vector Ratio, real_output Posterior, real_output Loss,
           real_output Grad>
 void label_posterior(Exec&& ex, const Scores& scores, const observations& observed, const Ratio& log_ratio,
