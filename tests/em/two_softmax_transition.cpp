@@ -157,6 +157,13 @@ TEST_CASE("two_softmax_transition takes weights of any finite size, and no other
     const auto got = weakly::two_softmax_transition(weakly::view(great.data(), 3, 3), 2);
     CHECK(elements(got.by_row) == elements(want.by_row));
     CHECK(elements(got.by_column) == elements(want.by_column));
+    const std::vector<double> z{0, 1, 2};
+    const std::vector<int> label{1};
+    const auto of_great = elements(weakly::two_softmax_gradient(weakly::view(z.data(), 1, 3), label,
+                                                                weakly::view(great.data(), 3, 3), 2)),
+               of_weight = elements(weakly::two_softmax_gradient(weakly::view(z.data(), 1, 3), label,
+                                                                 weakly::view(weight.data(), 3, 3), 2));
+    for (std::size_t e = 0; e < 9; ++e) CHECK(close(of_great[e] * size, of_weight[e], 1e-12, 1e-15));
   }
   const double nan = std::numeric_limits<double>::quiet_NaN(), inf = std::numeric_limits<double>::infinity();
   const std::vector<double> logits{0, 1, 2};

@@ -225,7 +225,8 @@ void two_softmax_noise_loss(const Logits& logits, const Labels& labels, const ma
 
 /// Gradient of the sum of those losses by the weight W, k x k, as for two_softmax_noise_loss with the by_column of
 /// two_softmax_transition(weight, scale). Rows that are NaN are left out. Runs on the calling thread; O(n k + k^2),
-/// allocates O(k^2). Throws shape_error, option_error, label_error before anything is computed.
+/// allocates O(k^2). Throws shape_error, option_error, value_error for a weight that is not finite, label_error before
+/// anything is computed.
 template <score_tensor Logits, label_vector Labels, real_matrix Weight>
 matrix<double> two_softmax_gradient(const Logits& logits, const Labels& labels, const Weight& weight,
                                     double scale = 1) {
