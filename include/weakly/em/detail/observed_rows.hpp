@@ -448,7 +448,7 @@ class observed_rows {
     const double* log_t = found_log;
     observed_row found;
     const index_t k = scores.columns();
-    std::fill_n(ratio, block, 0.0);
+    std::fill_n(ratio, std::min(block, k), 0.0);
     // f(column, count) for consecutive blocks, whose scores, ratios and likelihoods are at hand.
     const auto for_blocks = [&](auto f) {
       T buffer[std::size_t(block)];
@@ -507,7 +507,10 @@ class observed_rows {
     const wide top_in = simd::reduce_max(best_in), top_out = outside ? simd::reduce_max(best_out) : 0.0;
     const auto inner = [&](wide x, wide r, wide l) { return simd::exp(a(x, r, l) - top_in); };
     const auto outer = [&](wide x, wide r, wide l) {
-      return (wide(0.0) - simd::expm1_nonpositive(l)) * simd::exp(b(x, r, l) - top_out);
+      const auto certain = l == wide(0.0), never = l == wide(nothing);
+      const wide against =
+          simd::all(certain | never) ? simd::select(never, wide(1.0), 0.0) : wide(0.0) - simd::expm1_nonpositive(l);
+      return against * simd::exp(b(x, r, l) - top_out);
     };
     wide sum_in = 0.0, sum_out = 0.0;
     for_blocks([&](index_t, index_t count) {
