@@ -263,6 +263,11 @@ TEST_CASE("class_counts refuses what does not fit, naming the bag") {
   }
   CHECK_THROWS_AS(run(begin, 2), weakly::shape_error);
   CHECK_THROWS_AS(run({0, 2, 299}, 4), weakly::shape_error);
+  weakly::workspace scratch(memory);
+  CHECK_THROWS_AS(
+      weakly::class_counts(weakly::view(logits.data(), 3, 0), std::vector<int>{0, 3}, weakly::view(counts.data(), 1, 0),
+                           scratch, weakly::discard, weakly::discard, weakly::discard),
+      weakly::shape_error);
   const std::vector<index_t> huge(40, std::numeric_limits<index_t>::max());
   CHECK(weakly::class_count_states(weakly::view(huge.data(), 1, 40)) == std::numeric_limits<index_t>::max());
 }

@@ -54,10 +54,11 @@ constexpr std::size_t class_counts_scratch(index_t states, index_t longest, inde
 ///
 /// Exact recursion in logarithms over count vectors. For small bags: a bag takes S = product of count + 1 states and
 /// O(S k) exponentials; class_counts_one_vs_rest goes further. A NaN, +inf, or a row of -inf makes its bag NaN; an
-/// impossible bag is NaN with loss inf. Throws shape_error where bags do not add up; workspace_error that names the
-/// first bag with too many states, before anything is written; value_error for impossible bags unless kept, after all
-/// others are done. Allocates nothing. Same bits for every executor, layout and workspace. Sources: the count vectors
-/// of learning from label proportions, Quadrianto et al., JMLR 2009; states as in Chen et al., arXiv 2402.01922.
+/// impossible bag is NaN with loss inf. Throws shape_error where bags do not add up or items have no class;
+/// workspace_error that names the first bag with too many states, before anything is written; value_error for
+/// impossible bags unless kept, after all others are done. Allocates nothing. Same bits for every executor, layout and
+/// workspace. Sources: the count vectors of learning from label proportions, Quadrianto et al., JMLR 2009; states as in
+/// Chen et al., arXiv 2402.01922.
 template <executor Exec, score_tensor Scores, label_vector Begin, count_matrix Counts, real_output Posterior,
           real_output Loss, real_output Grad>
   requires readable_matrix<Scores>
@@ -66,6 +67,8 @@ void class_counts(Exec&& ex, const Scores& scores, const Begin& bag_begin, const
   using counter_type = detail::exact_class_counter;
   constexpr const char *name = "class_counts", *array = "class_counts: scratch";
   const index_t n = view(scores).extent(0), k = view(scores).extent(1);
+  if (n > 0 && k == 0)
+    detail::fail<shape_error>(name, ": scores have ", n, " rows of 0 classes; there must be at least one");
   const detail::row_source<double> from(view(scores));
   const detail::bag_offsets bags(name, bag_begin, n);
   const detail::integer_rows count(view(counts));
