@@ -63,14 +63,15 @@ row_sink<T> gradient_sink(std::string_view function, Out& out, index_t n, index_
 }
 
 template <class T, class Out>
-row_sink<T> value_sink(std::string_view function, std::string_view name, Out& out, index_t n) {
+row_sink<T> value_sink(std::string_view function, std::string_view name, Out& out, index_t n,
+                       std::string_view of = "rows of logits", std::string_view each = "row") {
   if constexpr (std::is_same_v<std::remove_cvref_t<Out>, discard_output>) {
     return {};
   } else {
     const auto v = as_column(view(out));
     if (v.extent(0) != n)
-      fail<shape_error>(function, ": ", name, " has ", v.extent(0), " elements for ", n,
-                        " rows of logits; give one for each row");
+      fail<shape_error>(function, ": ", name, " has ", v.extent(0), " elements for ", n, " ", of,
+                        "; give one for each ", each);
     return row_sink<T>(v);
   }
 }

@@ -111,28 +111,12 @@ class bag_offsets {
 /// m numbers, one a bag.
 template <class T, class Out>
 row_sink<T> bag_sink(std::string_view function, std::string_view name, Out& out, index_t m) {
-  if constexpr (std::is_same_v<std::remove_cvref_t<Out>, discard_output>) {
-    return {};
-  } else {
-    const auto v = as_column(view(out));
-    if (v.extent(0) != m)
-      fail<shape_error>(function, ": ", name, " has ", v.extent(0), " elements for ", m,
-                        " bags; give one for each bag");
-    return row_sink<T>(v);
-  }
+  return value_sink<T>(function, name, out, m, "bags", "bag");
 }
 /// n numbers, one an item.
 template <class T, class Out>
 row_sink<T> item_sink(std::string_view function, std::string_view name, Out& out, index_t n) {
-  if constexpr (std::is_same_v<std::remove_cvref_t<Out>, discard_output>) {
-    return {};
-  } else {
-    const auto v = as_column(view(out));
-    if (v.extent(0) != n)
-      fail<shape_error>(function, ": ", name, " has ", v.extent(0), " elements for ", n,
-                        " items; give one for each item");
-    return row_sink<T>(v);
-  }
+  return value_sink<T>(function, name, out, n, "items", "item");
 }
 
 /// f(state, task) for every task below `count`, with a state made by make(workspace) in `bytes_each` bytes for as many
