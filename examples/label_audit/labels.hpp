@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include "bad_input.hpp"
+#include "../command_line/bad_input.hpp"
 #include "npy.hpp"
 #include "text.hpp"
 
@@ -20,6 +20,8 @@
 
 namespace label_audit {
 
+using command_line::bad_input;
+using command_line::printable;
 using weakly::index_t;
 
 /// The given labels of a file: integers in [0, k), four bytes each.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Audits the labels of a classification data set by confident learning: see --help, and README.md of this folder.
+#include "../command_line/atomic_file.hpp"
 #include "../digits.hpp"
-#include "atomic_file.hpp"
 #include "audit.hpp"
 #include "labels.hpp"
 #include "options.hpp"
@@ -28,6 +28,7 @@
 
 namespace {
 
+using namespace command_line;
 using namespace label_audit;
 using namespace examples;
 

@@ -9,7 +9,7 @@
 #include <string>
 #include <type_traits>
 
-#include "atomic_file.hpp"
+#include "../command_line/atomic_file.hpp"
 #include "npy_source.hpp"
 
 namespace npy {
@@ -48,11 +48,11 @@ std::string header_bytes(const std::string& shape, std::int64_t rows) {
 template <class T>
 void write_array(const std::string& path, const std::string& header, std::span<const T> values) {
   try {
-    label_audit::atomic_file file(path);
+    command_line::atomic_file file(path);
     file.write(std::as_bytes(std::span(header)));
     file.write(std::as_bytes(values));
     file.commit();
-  } catch (const label_audit::file_error& error) {
+  } catch (const command_line::file_error& error) {
     throw npy_error(error.what());
   }
 }

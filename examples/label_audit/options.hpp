@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include "bad_input.hpp"
+#include "../command_line/bad_input.hpp"
+#include "../command_line/same_file.hpp"
 
 #include <weakly/core/config.hpp>
 
@@ -9,16 +10,17 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <filesystem>
 #include <optional>
 #include <string>
 #include <string_view>
-#include <system_error>
 #include <thread>
 #include <vector>
 
 namespace label_audit {
 
+using command_line::bad_input;
+using command_line::is_same_file;
+using command_line::printable;
 using weakly::index_t;
 
 struct options {
@@ -43,22 +45,8 @@ struct options {
   std::string note;  ///< about options that have no effect together
 };
 
-/// Whether two paths name one file, be it by another spelling or through a link. An empty path names none.
-inline bool is_same_file(const std::string& a, const std::string& b) {
-  if (a.empty() || b.empty()) return false;
-  std::error_code failed;
-  if (std::filesystem::equivalent(a, b, failed) && !failed) return true;
-  const auto whole = [](const std::string& path) {
-    std::error_code unresolved;
-    const std::filesystem::path full = std::filesystem::absolute(path, unresolved);
-    const std::filesystem::path resolved = std::filesystem::weakly_canonical(full, unresolved);
-    return unresolved ? full.lexically_normal() : resolved;
-  };
-  return whole(a) == whole(b);
-}
-
-/// The command line, checked for everything that can be checked without opening a file. Returns an exit status instead where
-/// the program has nothing to do but to leave: after --help, or after bad usage (2, with one line on stderr).
+/// The command line, checked for everything that can be checked without opening a file. Returns an exit status instead
+/// where the program has nothing to do but to leave: after --help, or after bad usage (2, with one line on stderr).
 inline std::optional<int> parse(int argc, char** argv, options& o) {
   const std::vector<std::string> filters = {"prune_by_noise_rate", "prune_by_class",      "both",
                                             "confident_learning",  "predicted_neq_given", "low_normalized_margin",

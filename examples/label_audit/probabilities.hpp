@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include "bad_input.hpp"
+#include "../command_line/bad_input.hpp"
 #include "npy.hpp"
 #include "progress.hpp"
 
@@ -21,6 +21,7 @@
 
 namespace label_audit {
 
+using command_line::bad_input;
 using weakly::index_t;
 
 /// n rows of k class probabilities, read a few at a time. T is float, double or weakly::half, as they are stored.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include "bad_input.hpp"
+#include "../command_line/bad_input.hpp"
 #include "result.hpp"
 #include "text.hpp"
 
@@ -13,6 +13,8 @@
 #include <vector>
 
 namespace label_audit {
+
+using command_line::printable;
 
 /// What was found, on one screen. `bold` where the terminal understands it.
 class terminal_report {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // What a run leaves behind, and what it takes.
 #include <sys/stat.h>
-#include <label_audit/atomic_file.hpp>
+#include <command_line/atomic_file.hpp>
 
 #include <chrono>
 #include <csignal>
@@ -111,12 +111,12 @@ TEST_CASE("an atomic_file that is not committed leaves what was there") {
   const fs::path folder = support::scratch_dir("audit_atomic");
   const fs::path path = folder / "report";
   {
-    label_audit::atomic_file file(path.string());
+    command_line::atomic_file file(path.string());
     file.write("half of a rep");
   }
   CHECK(reports_in(folder).empty());
   {
-    label_audit::atomic_file file(path.string());
+    command_line::atomic_file file(path.string());
     file.write("whole");
     file.finish();
     CHECK_FALSE(fs::exists(path));
@@ -124,7 +124,7 @@ TEST_CASE("an atomic_file that is not committed leaves what was there") {
   }
   CHECK(slurp(path) == "whole");
   {
-    label_audit::atomic_file file(path.string());
+    command_line::atomic_file file(path.string());
     file.write("second");
     CHECK(slurp(path) == "whole");
   }

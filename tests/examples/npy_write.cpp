@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include <label_audit/atomic_file.hpp>
+#include <command_line/atomic_file.hpp>
 #include <label_audit/npy_write.hpp>
 
 #include <sys/stat.h>
@@ -85,14 +85,14 @@ TEST_CASE("atomic_file shows nothing before commit and leaves nothing without it
   const std::string path = folder / "report.txt";
   spit(path, "old");
   {
-    label_audit::atomic_file file(path);
+    command_line::atomic_file file(path);
     file.write("new and unfinished");
     CHECK(slurp(path) == "old");
     CHECK(files_in(folder) == 2);
   }
   CHECK(slurp(path) == "old");
   CHECK(files_in(folder) == 1);
-  label_audit::atomic_file file(path);
+  command_line::atomic_file file(path);
   file.write("new ");
   file.write("and whole");
   file.commit();
@@ -104,19 +104,19 @@ TEST_CASE("atomic_file follows a link, writes devices in place and makes files a
   const std::filesystem::path folder = support::scratch_dir("atomic_links");
   spit(folder / "target.txt", "old");
   std::filesystem::create_symlink("target.txt", folder / "link.txt");
-  label_audit::atomic_file file(folder / "link.txt");
+  command_line::atomic_file file(folder / "link.txt");
   file.write("new");
   file.commit();
   CHECK(std::filesystem::is_symlink(folder / "link.txt"));
   CHECK(slurp(folder / "target.txt") == "new");
 
-  label_audit::atomic_file null("/dev/null");
+  command_line::atomic_file null("/dev/null");
   null.write("gone");
   null.commit();
   CHECK(std::filesystem::is_character_file("/dev/null"));
 
   const mode_t mask = ::umask(022);
-  label_audit::atomic_file fresh(folder / "fresh.txt");
+  command_line::atomic_file fresh(folder / "fresh.txt");
   fresh.commit();
   ::umask(mask);
   struct stat status = {};

@@ -5,7 +5,7 @@
 #include <string>
 #include <string_view>
 
-namespace label_audit {
+namespace command_line {
 
 /// What the user gave cannot be used. The message names the file, the row, the value and what to do.
 struct bad_input : std::runtime_error {
@@ -20,4 +20,4 @@ inline std::string printable(std::string_view text) {
   return out;
 }
 
-}  // namespace label_audit
+}  // namespace command_line

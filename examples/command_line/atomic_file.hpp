@@ -20,7 +20,7 @@
 #include <system_error>
 #include <utility>
 
-namespace label_audit {
+namespace command_line {
 
 /// Why a file could not be written: one line that names it and says what to do.
 class file_error : public std::runtime_error {
@@ -187,4 +187,4 @@ class atomic_file {
   std::FILE* file_ = nullptr;
 };
 
-}  // namespace label_audit
+}  // namespace command_line
