@@ -1,5 +1,5 @@
 """Writes the seeds of the fuzzers into corpus/ beside this file: for fuzz_npy what numpy writes and headers bent by hand, for
-fuzz_bags bags of several shapes, for fuzz_sets lists of candidates.
+fuzz_bags bags of several shapes, for fuzz_sets lists of candidates, for fuzz_uai and fuzz_fg small models and damaged ones.
 
 Names starting with "found_" are inputs that a fuzzer found once; they are kept, not made here.
 Run: python3 make_corpus.py (needs numpy).
@@ -99,8 +99,53 @@ def set_seeds():
     yield "extreme_scores", sets(2, 4, 4, 0, [0, 2, 4], [0, 1, 2, 3], [0] * 16 + [*range(248, 256)])
 
 
+def damaged(texts):
+    """The texts, and the first of them cut short and with one word at a time replaced by one that hurts."""
+    yield from texts.items()
+    name, text = next(iter(texts.items()))
+    for cut in range(5, len(text), 20):
+        yield f"{name}_cut_at_{cut}", text[:cut]
+    words = text.split(" ")
+    hurtful = ["-1", "4611686018427387904", "99999999999999999999", "1e999", "nan", "65536"]
+    for number, at in enumerate(range(1, len(words), 4)):
+        bad = hurtful[number % len(hurtful)]
+        yield f"{name}_word_{at}_is_{bad}", " ".join(words[:at] + [bad] + words[at + 1 :])
+
+
+UAI = {
+    "markov": "MARKOV 3 2 3 2 4 2 0 1 2 1 2 1 0 0 6 .1 2 0.3 4e-1 5 0 6 1 2 3 4 5 6 2 1 3 1 2.5\0 2 0 1 2 0",
+    "bayes": "BAYES\r\n2\r\n2 2\r\n2\r\n1 0\r\n2 0 1\r\n\r\n2\r\n 0.25 0.75\r\n\r\n4\r\n 1 0 0.5 0.5\r\n",
+    "evidence_with_a_tail": "MARKOV 1 2 0\0 0\n2 0\n",
+    "observed_twice": "MARKOV 1 2 0\0 2 0 1 0 0",
+    "one_state": "MARKOV 2 1 2 1 2 0 1 2 1 +2",
+    "variable_twice": "MARKOV 1 2 1 2 0 0 4 1 1 1 1",
+    "size_is_wrong": "MARKOV 1 2 1 1 0 3 1 1 1",
+    "more_than_the_models": "MARKOV 1 2 0 0",
+    "product_overflows": "MARKOV 4 65535 65535 65535 65535 1 4 0 1 2 3 1 1",
+    "another_format": "2\n\n2\n0 1\n2 2\n",
+    "nothing": "",
+}
+FG = {
+    "two_factors": "# two\n2 \n\n 2 \n5 2 \n2 3 \n 4 \n0 1 \n1 2.5 \n3 1e-3 \n5 7 \n\n 1 \n2 \n3 \n 1 \n2 4 # last\n\0 1 5 0",
+    "constant": "1\n\n0\n\n\n1\n0 3\n",
+    "zero_everywhere": "1\n\n1\n7\n4\n0\n",
+    "states_differ": "2\n1\n0\n2\n0\n1\n0\n3\n0\n",
+    "index_twice": "1\n1\n0\n2\n2\n1 1\n1 2\n",
+    "greater_than_the_file": "1\n3\n0 1 2\n65535 65535 65535\n1\n0 1\n",
+    "comment_without_end": "1 # and then",
+    "nothing": "",
+}
+
+
 def main():
-    for subject, made in {"npy": seeds(), "bags": bag_seeds(), "sets": set_seeds()}.items():
+    subjects = {
+        "npy": seeds(),
+        "bags": bag_seeds(),
+        "sets": set_seeds(),
+        "uai": ((name, text.encode()) for name, text in damaged(UAI)),
+        "fg": ((name, text.encode()) for name, text in damaged(FG)),
+    }
+    for subject, made in subjects.items():
         folder = pathlib.Path(__file__).parent / "corpus" / subject
         folder.mkdir(parents=True, exist_ok=True)
         for name, data in made:
