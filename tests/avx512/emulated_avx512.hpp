@@ -102,6 +102,10 @@ struct real {
   static V min(M m, V a, V b) {
     return pairwise<V, E>(m, a, b, [](E x, E y) { return x < y ? x : y; });
   }
+  static V sqrt(M m, V a) {
+    const auto x = lanes<E>(a);
+    return make<V, E>(m, [&](std::size_t i) { return std::sqrt(x[i]); });
+  }
   static V fmadd(V a, V b, V c) {
     const auto x = lanes<E>(a), y = lanes<E>(b), z = lanes<E>(c);
     return make<V, E>(all, [&](std::size_t i) { return std::fma(x[i], y[i], z[i]); });
@@ -212,6 +216,7 @@ inline __m256d extract(__mmask8 m, __m512d v, int part) {
 #define _mm512_loadu_ps emulated::ps::loadu
 #define _mm512_storeu_ps emulated::ps::storeu
 #define _mm512_stream_ps emulated::ps::stream
+#define _mm512_maskz_sqrt_ps emulated::ps::sqrt
 #define _mm512_maskz_max_ps emulated::ps::max
 #define _mm512_maskz_min_ps emulated::ps::min
 #define _mm512_cmp_ps_mask emulated::ps::cmp
@@ -228,6 +233,7 @@ inline __m256d extract(__mmask8 m, __m512d v, int part) {
 #define _mm512_loadu_pd emulated::pd::loadu
 #define _mm512_storeu_pd emulated::pd::storeu
 #define _mm512_stream_pd emulated::pd::stream
+#define _mm512_maskz_sqrt_pd emulated::pd::sqrt
 #define _mm512_maskz_max_pd emulated::pd::max
 #define _mm512_maskz_min_pd emulated::pd::min
 #define _mm512_cmp_pd_mask emulated::pd::cmp

@@ -157,6 +157,7 @@ TEST_CASE_TEMPLATE("batch arithmetic rounds every lane as the scalar operators d
   CHECK(pairs_that_differ<T>([](b x, b y) { return x / y; }, [](T x, T y) { return x / y; }) == 0);
   CHECK(pairs_that_differ<T>([](b x, b) { return -x; }, [](T x, T) { return -x; }) == 0);
   CHECK(pairs_that_differ<T>([](b x, b) { return simd::abs(x); }, [](T x, T) { return std::fabs(x); }) == 0);
+  CHECK(pairs_that_differ<T>([](b x, b) { return simd::sqrt(x); }, [](T x, T) { return std::sqrt(x); }) == 0);
 
   b x = T(3);
   x += T(4);

@@ -124,6 +124,12 @@ WEAKLY_INLINE batch<T> abs(batch<T> x) {
   return batch<T>::of(backend::magnitude<T>(x.value));
 }
 
+/// The square root, rounded as the scalar one is; NaN below zero.
+template <class T>
+WEAKLY_INLINE batch<T> sqrt(batch<T> x) {
+  return batch<T>::of(backend::square_root<T>(x.value));
+}
+
 /// `yes` in the lanes where `condition` holds, `no` in the others.
 template <class T>
 WEAKLY_INLINE batch<T> select(mask<T> condition, batch_or_scalar<T> yes, batch_or_scalar<T> no) {

@@ -219,6 +219,11 @@ WEAKLY_INLINE lanes_of<T> magnitude(const lanes_of<T>& v) {
 }
 
 template <class T>
+WEAKLY_INLINE lanes_of<T> square_root(const lanes_of<T>& v) {
+  return each_lane<T>([&](int i) { return std::sqrt(v.lane[i]); });
+}
+
+template <class T>
 WEAKLY_INLINE lanes_of<T> negated(const lanes_of<T>& v) {
   return each_lane<T>([&](int i) { return -v.lane[i]; });
 }

@@ -116,6 +116,18 @@ WEAKLY_INLINE lanes_of<T> fma(const lanes_of<T>& x, const lanes_of<T>& y, const 
 #endif
 }
 
+template <class T>
+WEAKLY_INLINE lanes_of<T> square_root(const lanes_of<T>& v) {
+#if defined(__AVX512F__)
+  if constexpr (sizeof(T) == 4)
+    return lanes_of<T>(_mm512_maskz_sqrt_ps(0xffff, v));
+  else
+    return lanes_of<T>(_mm512_maskz_sqrt_pd(0xff, v));
+#else
+  return xsimd::sqrt(v);
+#endif
+}
+
 template <class V>
 WEAKLY_INLINE V min(const V& a, const V& b) {
 #if defined(__AVX512F__)
