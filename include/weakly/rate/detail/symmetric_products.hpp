@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <weakly/core/config.hpp>
+#include <weakly/core/simd.hpp>
+
+#include <algorithm>
+
+// Products of rows with rows, on the calling thread, in packed strips of two registers' width. Matrices are row-major
+// with padded_pitch(d) elements from row to row and as many rows in memory; what lies beyond the matrix is zero or
+// never looked at, so that no tile has an edge.
+namespace weakly::inline v0::detail {
+
+/// A tile of the result that stays in registers: `rows` broadcast numbers times `columns` contiguous ones.
+template <class T>
+struct product_tile {
+  static constexpr index_t columns = 2 * simd::batch<T>::size;
+  static constexpr index_t rows = sizeof(simd::batch<T>) >= 64 ? 8 : 4;  // what 32 and 16 registers hold
+  static constexpr index_t depth = 128;  // rows that are packed together: a strip of them fits the first cache
+  static_assert(columns % rows == 0);
+
+  static constexpr index_t whole(index_t width) { return (width + columns - 1) / columns * columns; }
+};
+
+/// Side of the diagonal blocks of a factorisation, and what rows in memory are padded to a multiple of.
+inline constexpr index_t factor_block = 32;
+constexpr index_t padded_pitch(index_t d) { return (d + factor_block - 1) / factor_block * factor_block; }
+
+/// Packs `count` rows of d elements into strips: element (k, s columns + w) at [(s count + k) columns + w]; zero beyond
+/// d.
+template <class T>
+void pack_strips(const T* const* row, index_t count, index_t d, index_t pitch, T* to) {
+  constexpr index_t columns = product_tile<T>::columns, half = simd::batch<T>::size;
+  const index_t whole = d / columns, all = pitch / columns;
+  for (index_t k = 0; k < count; ++k) {
+    const T* const from = row[k];
+    T* strip = to + k * columns;
+    for (index_t s = 0; s < whole; ++s, strip += count * columns) {
+      simd::store(strip, simd::load(from + s * columns));
+      simd::store(strip + half, simd::load(from + s * columns + half));
+    }
+    for (index_t s = whole; s < all; ++s, strip += count * columns)
+      for (index_t w = 0; w < columns; ++w) strip[w] = s * columns + w < d ? from[s * columns + w] : T(0);
+  }
+}
+
+/// One tile: sum over k < depth of b(r, k) a[k columns + w], multiplied by alpha, added to c or written there.
+template <class T, class At>
+WEAKLY_INLINE void multiply_tile(index_t depth, const T* a, At b, T alpha, bool add, T* c, index_t pitch) {
+  using batch = simd::batch<T>;
+  constexpr int rows = int(product_tile<T>::rows);
+  constexpr index_t columns = product_tile<T>::columns, half = batch::size;
+  batch left[std::size_t(rows)], right[std::size_t(rows)];
+  simd::unroll<rows>([&](auto r) { left[r] = right[r] = batch(T(0)); });
+  for (index_t k = 0; k < depth; ++k) {
+    const batch a0 = simd::load(a + k * columns), a1 = simd::load(a + k * columns + half);
+    simd::unroll<rows>([&](auto r) {
+      const batch x(b(r, k));
+      left[r] = simd::fma(a0, x, left[r]);
+      right[r] = simd::fma(a1, x, right[r]);
+    });
+  }
+  simd::unroll<rows>([&](auto r) {
+    T* const to = c + r * pitch;
+    simd::store(to, add ? simd::fma(left[r], alpha, simd::load(to)) : left[r] * alpha);
+    simd::store(to + half, add ? simd::fma(right[r], alpha, simd::load(to + half)) : right[r] * alpha);
+  });
+}
+
+// b(r, k) of multiply_tile: of a packed strip, and of rows where they lie.
+template <class T>
+struct packed_factor {
+  const T* strip;
+  WEAKLY_INLINE T operator()(index_t r, index_t k) const { return strip[k * product_tile<T>::columns + r]; }
+};
+template <class T>
+struct row_factor {
+  const T* const* row;
+  index_t first;
+  WEAKLY_INLINE T operator()(index_t r, index_t k) const { return row[r][first + k]; }
+};
+
+/// c += alpha times the sum of the outer products of `count` packed rows with themselves, at and below the diagonal of
+/// the first `width` columns; what lies above it in tiles that the diagonal crosses is changed too.
+template <class T>
+void add_outer_products(const T* packed, index_t count, index_t width, T alpha, T* c, index_t pitch) {
+  using tile = product_tile<T>;
+  const index_t end = tile::whole(width);
+  for (index_t column = 0; column < end; column += tile::columns)
+    for (index_t i = column; i < end; i += tile::rows)
+      multiply_tile(count, packed + column * count,
+                    packed_factor<T>{packed + (i - i % tile::columns) * count + i % tile::columns}, alpha, true,
+                    c + i * pitch + column, pitch);
+}
+
+/// A right factor: `rows` rows of d elements, packed in blocks of `depth` rows.
+template <class T>
+struct packed_rows {
+  const T* data;
+  index_t rows;
+  index_t pitch;
+  index_t depth;
+  bool lower;  // element (k, j) is zero for j > k, and is not looked at where a whole tile is
+};
+
+/// out = alpha left right, or out += where `add`. `left` are `count` rows, a multiple of product_tile's rows (the last
+/// ones may repeat), of right.rows elements; the first `width` columns are written, and those that pad them.
+template <class T>
+void multiply_rows(const T* const* left, index_t count, const packed_rows<T>& right, index_t width, T alpha, bool add,
+                   T* out, index_t pitch) {
+  using tile = product_tile<T>;
+  const index_t end = tile::whole(width);
+  for (index_t column = 0; column < end; column += tile::columns) {
+    bool more = add;
+    for (index_t k = 0; k < right.rows; k += right.depth) {
+      const index_t depth = std::min(right.depth, right.rows - k);
+      if (right.lower && k + depth <= column) continue;
+      const T* const strip = right.data + k * right.pitch + column * depth;
+      for (index_t i = 0; i < count; i += tile::rows)
+        multiply_tile(depth, strip, row_factor<T>{left + i, k}, alpha, more, out + i * pitch + column, pitch);
+      more = true;
+    }
+  }
+}
+
+}  // namespace weakly::inline v0::detail
