@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: MIT
+#include "sanitizer.hpp"
+
 #include <weakly/core/softmax_rows.hpp>
 
 #include <doctest/doctest.h>
@@ -88,6 +90,7 @@ TEST_CASE_TEMPLATE("tiles and rows sum the exponentials of every kind of margin,
       for (const auto kind : {kinds::none, kinds::all, kinds::label, kinds::column, kinds::column_and_label,
                               kinds::label_column, kinds::row})
         for (const T temperature : {T(1), T(0.1), T(5)}) {
+          if (support::sanitized && (temperature == T(5)) != (scale == 3)) continue;
           CAPTURE(k);
           CAPTURE(scale);
           CAPTURE(int(kind));

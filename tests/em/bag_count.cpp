@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "em_reference.hpp"
 #include "noise/allocations.hpp"
+#include "sanitizer.hpp"
 
 #include <weakly/core/half.hpp>
 #include <weakly/em/bag_count.hpp>
@@ -192,6 +193,7 @@ TEST_CASE("bag_count is the recursion in logarithms, however improbable the set"
   for (const index_t b : {index_t(10), index_t(37), index_t(257)})
     for (const double mean : {-30.0, -3.0, 0.0, 4.0, 200.0})
       for (const double deviation : {0.0, 1.0, 10.0, 300.0}) {
+        if (support::sanitized && b == 257 && deviation != 10) continue;
         const auto logit = random_logits(b, mean, deviation, random());
         std::vector<int> even(at(b + 1)), ends(at(b + 1)), sparse(at(b + 1));
         for (index_t a = 0; a <= b; ++a) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "em_reference.hpp"
 #include "noise/allocations.hpp"
+#include "sanitizer.hpp"
 
 #include <weakly/em/bag_count.hpp>
 #include <weakly/em/multiple_instance.hpp>
@@ -141,7 +142,7 @@ TEST_CASE("multiple_instance: empty bags, infinite logits and NaN stay by themse
 TEST_CASE("multiple_instance gives the same bits for every executor, in place, and rounds to what is stored") {
   std::mt19937 random(4);
   std::normal_distribution<float> normal(-3, 2);
-  const std::size_t m = 2000;
+  const std::size_t m = support::sanitized ? 300 : 2000;
   std::vector<int> begin{0};
   std::vector<std::uint8_t> positive;
   for (std::size_t i = 0; i < m; ++i) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "em_reference.hpp"
 #include "noise/allocations.hpp"
+#include "sanitizer.hpp"
 
 #include <weakly/em/pair_posterior.hpp>
 #include <weakly/exec/thread_pool.hpp>
@@ -221,7 +222,7 @@ TEST_CASE("pair_posterior: gradients are those of the loss") {
 }
 
 TEST_CASE("pair_posterior gives the same bits for every executor, layout and in place, and allocates nothing") {
-  const index_t n = 5000, k = 9;
+  const index_t n = support::sanitized ? 1000 : 5000, k = 9;
   std::mt19937 random(7);
   const auto first = random_logits(static_cast<std::size_t>(n * k), 3, random),
              second = random_logits(static_cast<std::size_t>(n * k), 3, random);

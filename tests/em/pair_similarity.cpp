@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "noise/allocations.hpp"
+#include "sanitizer.hpp"
 
 #include <weakly/em/pair_similarity.hpp>
 #include <weakly/exec/thread_pool.hpp>
@@ -116,7 +117,7 @@ TEST_CASE("pair_similarity: a logarithm of zero counts where it has a weight, Na
 }
 
 TEST_CASE("pair_similarity gives the same bits for every executor and allocates nothing") {
-  scene s(4000, 10, 3);
+  scene s(support::sanitized ? 800 : 4000, 10, 3);
   CHECK(allocations::during([&] { s.run(weakly::seq); }) == 0);
   scene t = s;
   weakly::thread_pool pool(3);

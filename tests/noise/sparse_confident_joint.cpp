@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "allocations.hpp"
+#include "sanitizer.hpp"
 
 #include <weakly/core/matrix.hpp>
 #include <weakly/core/random.hpp>
@@ -115,7 +116,7 @@ TEST_CASE_TEMPLATE("the sparse joint counts lists as if classes not listed had p
 
 TEST_CASE_TEMPLATE("the sparse joint is the joint of the dense matrix, for ties, empty lists and impossible entries", T,
                    float, double, weakly::half, weakly::bfloat16) {
-  for (std::uint64_t seed = 0; seed < 200; ++seed) {
+  for (std::uint64_t seed = 0; seed < std::uint64_t(support::rounds(200)); ++seed) {
     CAPTURE(seed);
     const auto k = static_cast<index_t>(1 + seed % 23);
     const auto q = random_problem<T>(seed, static_cast<index_t>(seed % 13 == 0 ? seed / 13 : 3 * seed), k,

@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "sanitizer.hpp"
 #include "cases.hpp"
 
 namespace streaming {
@@ -127,7 +128,7 @@ void check_twenty_batchings(std::uint64_t seed, WithThreads with_threads) {
     for (const auto& issues : expected.issues) REQUIRE(issues.size() > 5);
     for (const int threads : {1, 2, 5})
       with_threads(threads, [&](auto& ex) {
-        for (int batching = 0; batching < 20; ++batching) {
+        for (int batching = 0; batching < support::rounds(20); ++batching) {
           CAPTURE(batching);
           check(g, ex, q, prob, expected);
         }
