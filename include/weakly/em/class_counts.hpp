@@ -2,13 +2,13 @@
 #pragma once
 
 #include <weakly/core/config.hpp>
+#include <weakly/core/detail/bags.hpp>
 #include <weakly/core/error.hpp>
 #include <weakly/core/executor.hpp>
 #include <weakly/core/output.hpp>
 #include <weakly/core/row_access.hpp>
 #include <weakly/core/view.hpp>
 #include <weakly/core/workspace.hpp>
-#include <weakly/em/detail/bags.hpp>
 #include <weakly/em/detail/exact_class_counter.hpp>
 #include <weakly/em/detail/impossible_row.hpp>
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <weakly/core/config.hpp>
+#include <weakly/core/detail/bags.hpp>
 #include <weakly/core/error.hpp>
 #include <weakly/core/executor.hpp>
 #include <weakly/core/output.hpp>
@@ -9,7 +10,6 @@
 #include <weakly/core/view.hpp>
 #include <weakly/core/workspace.hpp>
 #include <weakly/em/detail/bag_counter.hpp>
-#include <weakly/em/detail/bags.hpp>
 #include <weakly/em/detail/exponent_row.hpp>
 #include <weakly/em/detail/impossible_row.hpp>
 #include <weakly/em/detail/leave_one_out.hpp>

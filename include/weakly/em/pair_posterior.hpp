@@ -2,6 +2,7 @@
 #pragma once
 
 #include <weakly/core/config.hpp>
+#include <weakly/core/detail/bags.hpp>
 #include <weakly/core/detail/map_batches.hpp>
 #include <weakly/core/error.hpp>
 #include <weakly/core/executor.hpp>
@@ -11,7 +12,6 @@
 #include <weakly/core/simd.hpp>
 #include <weakly/core/view.hpp>
 #include <weakly/core/workspace.hpp>
-#include <weakly/em/detail/bags.hpp>
 #include <weakly/em/detail/exponent_row.hpp>
 #include <weakly/em/detail/impossible_row.hpp>
 #include <weakly/em/detail/leave_one_out.hpp>
