@@ -6,6 +6,7 @@
 #include <weakly/core/random.hpp>
 #include <weakly/core/view.hpp>
 #include <weakly/graph/detail/counting_messages.hpp>
+#include <weakly/graph/detail/factor_order.hpp>
 #include <weakly/graph/detail/pair_messages.hpp>
 #include <weakly/graph/detail/table_messages.hpp>
 #include <weakly/graph/factor_graph.hpp>
@@ -99,6 +100,7 @@ class belief_propagation {
     if (hard_) blocked_.resize(at(graph.all_states()));
     reset();
     find_tasks();
+    prepare();
   }
 
   const factor_graph<T>& graph() const { return *graph_; }
@@ -107,7 +109,7 @@ class belief_propagation {
   void set_options(const belief_propagation_options& options) {
     require_options(options);
     options_ = options;
-    order_.clear();
+    prepare();
   }
 
   /// rho of every factor, by its number; positive. Ones give ordinary belief propagation. Factors that became unary
@@ -129,7 +131,9 @@ class belief_propagation {
       rho_.resize(at(graph_->positions()));
       for (index_t p = 0; p < graph_->positions(); ++p) rho_[at(p)] = static_cast<double>(r(graph_->factor_at(p)));
     }
-    order_.clear();
+    tree_known_ = false;
+    totals_known_ = false;
+    prepare();
   }
 
   /// From now on the variable has this state. Throws label_error; value_error where the unary term excludes it.
@@ -303,7 +307,8 @@ class belief_propagation {
   std::size_t memory() const {
     const auto bytes = [](const auto& v) { return v.capacity() * sizeof(v[0]); };
     return bytes(message_) + bytes(total_) + bytes(blocked_) + bytes(unary_) + bytes(rho_) + bytes(task_) +
-           bytes(order_) + bytes(trace_) + bytes(tree_) + bytes(before_);
+           bytes(order_) + bytes(trace_) + bytes(tree_) + bytes(before_) + bytes(changes_) + bytes(colours_.position) +
+           bytes(colours_.begin) + urgent_.memory();
   }
 
  private:
@@ -391,14 +396,23 @@ class belief_propagation {
   double counted(const factor_bucket& b, index_t position, double scale, scratch& s) const;
   template <bool Max>
   void tabled(const factor_bucket& b, index_t position, double scale, scratch& s) const;
-  double commit(const factor_bucket& b, index_t position, const scratch& s, bool in_place);
-  double update(const factor_bucket& b, index_t position, scratch& s, bool in_place) {
+  enum class moving { later, now, never };  // whether a new message is stored, and the totals told
+  double commit(const factor_bucket& b, index_t position, const scratch& s, double damping, moving when,
+                double* slot_change = nullptr);
+  double update(const factor_bucket& b, index_t position, scratch& s, double damping, moving when,
+                double* slot_change = nullptr) {
     gather(b, position, s);
     fresh_messages(b, position, s);
-    return commit(b, position, s, in_place);
+    return commit(b, position, s, damping, when, slot_change);
   }
+  void prepare();
+  void solve_trees();
   template <executor Exec>
-  double flooding_pass(Exec& ex);
+  double flooding_pass(Exec& ex, bool look_only = false);
+  template <executor Exec>
+  double coloured_pass(Exec& ex);
+  template <executor Exec>
+  double residual_pass(Exec& ex);
   double sequential_pass(bool in_random_order, index_t pass);
   double belief_change();
   void forget_infinities();
@@ -410,7 +424,10 @@ class belief_propagation {
   std::vector<std::uint32_t> blocked_;  // how many messages exclude a state
   std::vector<double> rho_;             // by position
   std::vector<task> task_;
+  bool tree_known_ = false;
   std::vector<std::uint32_t> order_, tree_;
+  detail::factor_groups colours_;
+  detail::priority_heap urgent_;
   std::vector<double> trace_, before_, changes_;
 };
 

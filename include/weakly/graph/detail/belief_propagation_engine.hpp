@@ -349,10 +349,11 @@ double belief_propagation<T>::fresh_messages_at(const factor_bucket& b, index_t 
 }
 
 // Mixes fresh messages with the old ones and stores them. Returns how far the fresh ones are from the old: damping does
-// not make that smaller. `in_place` tells the totals at once.
+// not make that smaller. slot_change: how far each message moved, in logarithms.
 template <class T>
-double belief_propagation<T>::commit(const factor_bucket& b, index_t position, const scratch& s, bool in_place) {
-  const double d = options_.damping, temperature = options_.temperature > 0 ? options_.temperature : 1;
+double belief_propagation<T>::commit(const factor_bucket& b, index_t position, const scratch& s, double damping,
+                                     moving when, double* slot_change) {
+  const double d = damping, temperature = options_.temperature > 0 ? options_.temperature : 1;
   const bool log_measure = options_.measure == convergence_measure::log_message;
   const double rho = rho_at(position);
   const auto states = graph_->slot_states(b);
@@ -365,7 +366,7 @@ double belief_propagation<T>::commit(const factor_bucket& b, index_t position, c
   for (index_t k = 0; k < b.arity; ++k) {
     const index_t c = states[at(k)], v = graph_->edge_variable()[at(first + k)];
     const auto move_total = [&](index_t x, index_t block, T old, T now) {
-      if (!in_place) return;
+      if (when != moving::now) return;
       T& total = total_[at(graph_->node_begin(v) + x)];
       if (std::isfinite(old)) total -= static_cast<T>(rho * double(old));
       if (std::isfinite(now)) total += static_cast<T>(rho * double(now));
@@ -390,8 +391,10 @@ double belief_propagation<T>::commit(const factor_bucket& b, index_t position, c
       const double old = double(*m);
       change = std::max(change, log_measure ? detail::log_distance(fresh, old) : detail::logistic_distance(fresh, old));
       const T now = static_cast<T>(d == 0 || std::isinf(fresh) || std::isinf(old) ? fresh : (1 - d) * fresh + d * old);
+      if (slot_change != nullptr) slot_change[k] = detail::log_distance(double(now), old);
       move_total(0, -1, *m, now);
-      *m++ = now;
+      if (when != moving::never) *m = now;
+      ++m;
       continue;
     }
     if (c > 16) many.resize(at(c));
@@ -422,11 +425,14 @@ double belief_propagation<T>::commit(const factor_bucket& b, index_t position, c
       if (d != 0 && !std::isinf(fresh[x]) && !std::isinf(old)) fresh[x] = (1 - d) * fresh[x] + d * old;
     }
     if (d != 0) normalise();
+    double most = 0;
     for (index_t x = 0; x < c; ++x) {
       const T now = static_cast<T>(fresh[x]);
+      if (slot_change != nullptr) most = std::max(most, detail::log_distance(double(now), double(m[x])));
       move_total(x, x, m[x], now);
-      m[x] = now;
+      if (when != moving::never) m[x] = now;
     }
+    if (slot_change != nullptr) slot_change[k] = most;
     m += c;
   }
   return change;
@@ -434,18 +440,18 @@ double belief_propagation<T>::commit(const factor_bucket& b, index_t position, c
 
 template <class T>
 template <executor Exec>
-double belief_propagation<T>::flooding_pass(Exec& ex) {
+double belief_propagation<T>::flooding_pass(Exec& ex, bool look_only) {
   if (!totals_known_) all_totals(ex);
+  const moving when = look_only ? moving::never : moving::later;
   ex(static_cast<index_t>(task_.size()), [&](index_t t) {
     const task& part = task_[at(t)];
     const factor_bucket& b = graph_->buckets()[part.bucket];
     scratch s;
     double change = 0;
-    for (index_t p = part.first; p < part.last; ++p) change = std::max(change, update(b, p, s, false));
+    for (index_t p = part.first; p < part.last; ++p) change = std::max(change, update(b, p, s, options_.damping, when));
     changes_[at(t)] = change;
   });
-  totals_known_ = false;
-  all_totals(ex);
+  if (!look_only) all_totals(ex);
   double change = 0;
   for (const double c : changes_) change = std::max(change, c);
   return change;
@@ -465,15 +471,103 @@ double belief_propagation<T>::sequential_pass(bool in_random_order, index_t pass
   double change = 0;
   for (index_t i = 0; i < n; ++i) {
     const index_t p = in_random_order ? index_t(order_[at(i)]) : i;
-    change = std::max(change, update(graph_->bucket_of(p), p, s, true));
+    change = std::max(change, update(graph_->bucket_of(p), p, s, options_.damping, moving::now));
   }
   return change;
 }
 
 template <class T>
+template <executor Exec>
+double belief_propagation<T>::coloured_pass(Exec& ex) {
+  all_totals(ex);
+  constexpr index_t part = 64;
+  double change = 0;
+  for (std::size_t g = 0; g + 1 < colours_.begin.size(); ++g) {
+    const index_t begin = colours_.begin[g], end = colours_.begin[g + 1], parts = (end - begin + part - 1) / part;
+    if (static_cast<index_t>(changes_.size()) < parts) changes_.resize(at(parts));
+    ex(parts, [&](index_t t) {
+      scratch s;
+      double here = 0;
+      for (index_t i = begin + t * part; i < std::min(begin + (t + 1) * part, end); ++i) {
+        const auto p = index_t(colours_.position[at(i)]);
+        here = std::max(here, update(graph_->bucket_of(p), p, s, options_.damping, moving::now));
+      }
+      changes_[at(t)] = here;
+    });
+    for (index_t t = 0; t < parts; ++t) change = std::max(change, changes_[at(t)]);
+  }
+  return change;
+}
+
+// How much the messages to a factor have changed since it sent its own bounds how much its own would change: no message
+// is computed before it is sent.
+template <class T>
+template <executor Exec>
+double belief_propagation<T>::residual_pass(Exec& ex) {
+  all_totals(ex);
+  const double d = options_.damping;
+  double change = 0;
+  scratch s;
+  std::vector<double> moved;
+  for (index_t i = 0; i < graph_->positions(); ++i) {
+    if (!(urgent_.greatest() > options_.tolerance)) {
+      const double seen = flooding_pass(ex, true);
+      if (seen > options_.tolerance) urgent_.reset(at(graph_->positions()), std::numeric_limits<double>::infinity());
+      return seen;
+    }
+    const std::uint32_t p = urgent_.top();
+    const factor_bucket& b = graph_->bucket_of(index_t(p));
+    moved.resize(at(b.arity));
+    change = std::max(change, update(b, index_t(p), s, d, moving::now, moved.data()));
+    double own = 0;
+    const auto scope = graph_->scope(index_t(p));
+    for (std::size_t k = 0; k < scope.size(); ++k) {
+      if (d > 0) own = std::max(own, moved[k] * d / (1 - d));
+      if (moved[k] == 0) continue;
+      for (const std::uint32_t e : graph_->edges_of(index_t(scope[k]))) {
+        const auto other = static_cast<std::uint32_t>(graph_->position_of_edge(index_t(e)));
+        if (other != p) urgent_.set(other, urgent_.priority(other) + moved[k] * rho_at(index_t(p)));
+      }
+    }
+    // With weights a factor hears a part of its own message.
+    if (!rho_.empty())
+      for (const double m : moved) own += m * std::abs(1 - rho_at(index_t(p)));
+    urgent_.set(p, own);
+  }
+  // Not everything was looked at: this is no convergence, however little the last ones changed.
+  return std::max(change, std::nextafter(options_.tolerance, 1e300));
+}
+
+template <class T>
+void belief_propagation<T>::prepare() {
+  if (options_.solve_trees && !tree_known_) {
+    tree_ = detail::forest_order(*graph_, [&](index_t p) { return rho_at(p) == 1; });
+    tree_known_ = true;
+  }
+  if (options_.schedule == propagation_schedule::coloured && colours_.begin.empty())
+    colours_ = detail::independent_factors(*graph_);
+  if (options_.measure == convergence_measure::belief) before_.resize(at(graph_->all_states()));
+}
+
+// Towards the roots and back: the second time all that a factor hears is final.
+template <class T>
+void belief_propagation<T>::solve_trees() {
+  for (const std::uint32_t p : tree_) {
+    const factor_bucket& b = graph_->bucket_of(index_t(p));
+    T* m = message_.data() + b.first_message + (index_t(p) - b.first_factor) * b.message_stride;
+    for (const std::uint16_t c : graph_->slot_states(b))
+      m = c == 2 ? std::fill_n(m, 1, T(0)) : std::fill_n(m, c, uniform(c));
+  }
+  all_totals(seq);
+  scratch s;
+  for (auto p = tree_.rbegin(); p != tree_.rend(); ++p)
+    update(graph_->bucket_of(index_t(*p)), index_t(*p), s, 0, moving::now);
+  for (const std::uint32_t p : tree_) update(graph_->bucket_of(index_t(p)), index_t(p), s, 0, moving::now);
+}
+
+template <class T>
 double belief_propagation<T>::belief_change() {
   double change = 0;
-  before_.resize(at(graph_->all_states()), -1.0);
   for (index_t v = 0; v < graph_->variables(); ++v)
     write_belief(v, [&, begin = graph_->state_begin(v)](index_t x, double p) {
       change = std::max(change, std::abs(p - before_[at(begin + x)]));
@@ -500,24 +594,35 @@ belief_propagation_result belief_propagation<T>::run(Exec&& ex) {
   trace_.clear();
   if (evidence_changed_) forget_infinities();
   evidence_changed_ = false;
+  if (options_.solve_trees && !tree_.empty()) solve_trees();
   all_totals(ex);
+  if (options_.solve_trees && static_cast<index_t>(tree_.size()) == graph_->positions()) return {0, true, 0};
   belief_propagation_result result{0, false, std::numeric_limits<double>::infinity()};
   const bool by_belief = options_.measure == convergence_measure::belief;
   if (by_belief) belief_change();
+  if (options_.schedule == propagation_schedule::residual)
+    urgent_.reset(at(graph_->positions()), std::numeric_limits<double>::infinity());
   while (result.iterations < options_.max_iterations && !result.converged) {
     switch (options_.schedule) {
       case propagation_schedule::flooding:
         result.change = flooding_pass(ex);
         break;
+      case propagation_schedule::coloured:
+        result.change = coloured_pass(ex);
+        break;
+      case propagation_schedule::residual:
+        result.change = residual_pass(ex);
+        break;
       default:
         result.change =
             sequential_pass(options_.schedule == propagation_schedule::random_sequential, result.iterations);
     }
-    if (by_belief) result.change = belief_change();
+    if (by_belief && options_.schedule != propagation_schedule::residual) result.change = belief_change();
     ++result.iterations;
     trace_.push_back(result.change);
     result.converged = options_.tolerance > 0 && result.change <= options_.tolerance;
   }
+  all_totals(ex);  // those that were changed one by one have rounded
   return result;
 }
 
