@@ -128,6 +128,7 @@ class cholesky {
     const index_t first = at + block, rest = pitch_ - first;
     if (rest <= 0) return;
     const T* left[std::size_t(block)];
+    T* out[std::size_t(block)];
     alignas(64) T transposed[std::size_t(block * block)];
     const T* const x = blocks_.data() + at * block;
     for (index_t s = 0; s < block / columns; ++s)
@@ -136,8 +137,11 @@ class cholesky {
           transposed[(s * block + k) * columns + w] = x[(s * columns + w) * block + k];
     const packed_rows<T> right{transposed, block, block, block, false};
     for (index_t i = first; i < pitch_; i += block) {
-      for (index_t r = 0; r < block; ++r) left[r] = row(i + r, pitch_) + at;
-      multiply_rows(static_cast<const T* const*>(left), block, right, block, T(1), false, panel_.data(), block);
+      for (index_t r = 0; r < block; ++r) {
+        left[r] = row(i + r, pitch_) + at;
+        out[r] = panel_.data() + r * block;
+      }
+      multiply_rows(static_cast<const T* const*>(left), block, right, block, T(1), false, out);
       for (index_t r = 0; r < block; ++r) {
         const T* const solved = panel_.data() + r * block;
         std::copy_n(solved, block, row(i + r, pitch_) + at);
@@ -152,22 +156,26 @@ class cholesky {
   // packed_ = the inverse of the factor, block after block of packed rows.
   void invert_factor() {
     const T* left[std::size_t(block)];
-    const T* own[std::size_t(block)];
+    T* out[std::size_t(block)];
     alignas(64) T strips[std::size_t(block * block)];
     for (index_t at = 0; at < pitch_; at += block) {
       const T* const x = blocks_.data() + at * block;
       T* const to = packed_.data() + at * pitch_;
-      for (index_t r = 0; r < block; ++r) own[r] = x + r * block;
       std::fill_n(to, block * pitch_, T(0));
       if (at > 0) {
-        for (index_t r = 0; r < block; ++r) left[r] = row(at + r, pitch_);
+        for (index_t r = 0; r < block; ++r) {
+          left[r] = row(at + r, pitch_);
+          out[r] = panel_.data() + r * pitch_;
+        }
         multiply_rows(static_cast<const T* const*>(left), block,
-                      packed_rows<T>{packed_.data(), at, pitch_, block, true}, at, T(1), false, panel_.data(), pitch_);
+                      packed_rows<T>{packed_.data(), at, pitch_, block, true}, at, T(1), false, out);
+        for (index_t r = 0; r < block; ++r) left[r] = x + r * block;
         for (index_t column = 0; column < at; column += columns) {
           for (index_t k = 0; k < block; ++k)
             std::copy_n(panel_.data() + k * pitch_ + column, columns, strips + k * columns);
-          multiply_rows(static_cast<const T* const*>(own), block, packed_rows<T>{strips, block, columns, block, false},
-                        columns, T(-1), false, to + column * block, columns);
+          for (index_t r = 0; r < block; ++r) out[r] = to + column * block + r * columns;
+          multiply_rows(static_cast<const T* const*>(left), block, packed_rows<T>{strips, block, columns, block, false},
+                        columns, T(-1), false, out);
         }
       }
       for (index_t j = 0; j < block; ++j)

@@ -5,6 +5,7 @@
 #include <weakly/core/simd.hpp>
 
 #include <algorithm>
+#include <cstddef>
 
 // Products of rows with rows, on the calling thread, in packed strips of two registers' width. Matrices are row-major
 // with padded_pitch(d) elements from row to row and as many rows in memory; what lies beyond the matrix is zero or
@@ -44,9 +45,22 @@ void pack_strips(const T* const* row, index_t count, index_t d, index_t pitch, T
   }
 }
 
-/// One tile: sum over k < depth of b(r, k) a[k columns + w], multiplied by alpha, added to c or written there.
-template <class T, class At>
-WEAKLY_INLINE void multiply_tile(index_t depth, const T* a, At b, T alpha, bool add, T* c, index_t pitch) {
+/// Packs columns [first, first + depth) of `count` rows as if they were rows of `count` elements; zero beyond count.
+template <class T>
+void pack_transposed(const T* const* row, index_t count, index_t first, index_t depth, index_t pitch, T* to) {
+  constexpr index_t columns = product_tile<T>::columns;
+  for (index_t i = 0; i < pitch; ++i) {
+    T* const strip = to + i / columns * columns * depth + i % columns;
+    if (i < count)
+      for (index_t k = 0; k < depth; ++k) strip[k * columns] = row[i][first + k];
+    else
+      for (index_t k = 0; k < depth; ++k) strip[k * columns] = T(0);
+  }
+}
+
+/// One tile: sum over k < depth of b(r, k) a[k columns + w], multiplied by alpha, added to out(r)[w] or written there.
+template <class T, class At, class Out>
+WEAKLY_INLINE void multiply_tile(index_t depth, const T* a, At b, T alpha, bool add, Out out) {
   using batch = simd::batch<T>;
   constexpr int rows = int(product_tile<T>::rows);
   constexpr index_t columns = product_tile<T>::columns, half = batch::size;
@@ -61,7 +75,7 @@ WEAKLY_INLINE void multiply_tile(index_t depth, const T* a, At b, T alpha, bool 
     });
   }
   simd::unroll<rows>([&](auto r) {
-    T* const to = c + r * pitch;
+    T* const to = out(r);
     simd::store(to, add ? simd::fma(left[r], alpha, simd::load(to)) : left[r] * alpha);
     simd::store(to + half, add ? simd::fma(right[r], alpha, simd::load(to + half)) : right[r] * alpha);
   });
@@ -80,6 +94,19 @@ struct row_factor {
   WEAKLY_INLINE T operator()(index_t r, index_t k) const { return row[r][first + k]; }
 };
 
+template <class T>
+struct tile_at {
+  T* first;
+  index_t pitch;
+  WEAKLY_INLINE T* operator()(index_t r) const { return first + r * pitch; }
+};
+template <class T>
+struct tile_in_rows {
+  T* const* row;
+  index_t column;
+  WEAKLY_INLINE T* operator()(index_t r) const { return row[r] + column; }
+};
+
 /// c += alpha times the sum of the outer products of `count` packed rows with themselves, at and below the diagonal of
 /// the first `width` columns; what lies above it in tiles that the diagonal crosses is changed too.
 template <class T>
@@ -90,7 +117,7 @@ void add_outer_products(const T* packed, index_t count, index_t width, T alpha, 
     for (index_t i = column; i < end; i += tile::rows)
       multiply_tile(count, packed + column * count,
                     packed_factor<T>{packed + (i - i % tile::columns) * count + i % tile::columns}, alpha, true,
-                    c + i * pitch + column, pitch);
+                    tile_at<T>{c + i * pitch + column, pitch});
 }
 
 /// A right factor: `rows` rows of d elements, packed in blocks of `depth` rows.
@@ -103,21 +130,35 @@ struct packed_rows {
   bool lower;  // element (k, j) is zero for j > k, and is not looked at where a whole tile is
 };
 
-/// out = alpha left right, or out += where `add`. `left` are `count` rows, a multiple of product_tile's rows (the last
-/// ones may repeat), of right.rows elements; the first `width` columns are written, and those that pad them.
+/// out = alpha left right, or out += where `add`: `count` rows of right.rows elements times the first `width` columns
+/// of `right`, row i at out[i]. Nothing beyond `count` and `width` is touched.
 template <class T>
 void multiply_rows(const T* const* left, index_t count, const packed_rows<T>& right, index_t width, T alpha, bool add,
-                   T* out, index_t pitch) {
+                   T* const* out) {
   using tile = product_tile<T>;
-  const index_t end = tile::whole(width);
-  for (index_t column = 0; column < end; column += tile::columns) {
+  for (index_t column = 0; column < width; column += tile::columns) {
+    const index_t columns = std::min(tile::columns, width - column);
     bool more = add;
     for (index_t k = 0; k < right.rows; k += right.depth) {
       const index_t depth = std::min(right.depth, right.rows - k);
       if (right.lower && k + depth <= column) continue;
       const T* const strip = right.data + k * right.pitch + column * depth;
-      for (index_t i = 0; i < count; i += tile::rows)
-        multiply_tile(depth, strip, row_factor<T>{left + i, k}, alpha, more, out + i * pitch + column, pitch);
+      for (index_t i = 0; i < count; i += tile::rows) {
+        const index_t rows = std::min(tile::rows, count - i);
+        if (rows == tile::rows && columns == tile::columns) {
+          multiply_tile(depth, strip, row_factor<T>{left + i, k}, alpha, more, tile_in_rows<T>{out + i, column});
+          continue;
+        }
+        const T* row[std::size_t(tile::rows)];
+        alignas(64) T edge[std::size_t(tile::rows * tile::columns)];
+        for (index_t r = 0; r < tile::rows; ++r) row[r] = left[i + std::min(r, rows - 1)];
+        multiply_tile(depth, strip, row_factor<T>{row, k}, alpha, false, tile_at<T>{edge, tile::columns});
+        for (index_t r = 0; r < rows; ++r)
+          for (index_t c = 0; c < columns; ++c) {
+            T& to = out[i + r][column + c];
+            to = more ? to + edge[r * tile::columns + c] : edge[r * tile::columns + c];
+          }
+      }
       more = true;
     }
   }
