@@ -2,11 +2,12 @@
 # libFuzzer targets: tests/fuzz/fuzz_<name>.cpp with its seeds in tests/fuzz/corpus/<name>/. In the sanitizer presets only: without a
 # sanitizer a fuzzer sees little.
 file(GLOB fuzzers CONFIGURE_DEPENDS fuzz/fuzz_*.cpp)
-if(CMAKE_CXX_COMPILER_ID MATCHES "Clang" AND CMAKE_CXX_FLAGS MATCHES "-fsanitize=[^ ]*address" AND TARGET label_audit_parts)
+if(CMAKE_CXX_COMPILER_ID MATCHES "Clang" AND CMAKE_CXX_FLAGS MATCHES "-fsanitize=[^ ]*address" AND TARGET label_audit_parts
+   AND TARGET uai_marginals_parts)
   foreach(source ${fuzzers})
     cmake_path(GET source STEM name)
     add_executable(${name} ${source})
-    target_link_libraries(${name} PRIVATE label_audit_parts -fsanitize=fuzzer)
+    target_link_libraries(${name} PRIVATE label_audit_parts uai_marginals_parts -fsanitize=fuzzer)
     target_compile_options(${name} PRIVATE -fsanitize=fuzzer)
     string(REGEX REPLACE "^fuzz_" "" subject ${name})
     # libFuzzer writes what it finds into the first folder.
