@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "loss_checks.hpp"
 #include "loss_reference.hpp"
+#include "sanitizer.hpp"
 
 #include <weakly/loss/cross_entropy.hpp>
 #include <weakly/loss/ldr_kl.hpp>
@@ -35,6 +36,7 @@ long double plain_ldr(loss_checks::row f, int label, long double lambda, long do
 
 void check(weakly::ldr_kl_options options, double margin, loss_checks::traits t = {}) {
   const double lambda = options.lambda;
+  if (support::sanitized && lambda != 1 && lambda != 1e4) return;  // one of each kernel
   if (lambda <= 100) t.temperature = lambda;  // above, the kernel that is centred on the mean has no lambda log k
   CAPTURE(lambda);
   loss_checks::check_loss([&](auto&& ex, const auto& logits, const weakly::loss_labels& label, auto&& loss,

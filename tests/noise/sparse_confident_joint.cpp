@@ -152,7 +152,8 @@ TEST_CASE("no rows, and rows without entries") {
 }
 
 TEST_CASE_TEMPLATE("batches, merges, threads, the order of entries and of rows change nothing", T, float, double) {
-  const auto q = random_problem<T>(1, 200000, 400, 6, true);  // more cells than the estimator lets wait
+  if (support::sanitized && sizeof(T) == sizeof(double)) return;  // the same lists, and as many
+  const auto q = random_problem<T>(1, 200000, 400, 6, true);      // more cells than the estimator lets wait
   const auto whole = q.joint();
   CHECK(whole.counts.size() > 70000);
   CHECK(whole.rejected.count > 0);
