@@ -4,9 +4,13 @@
 #include <weakly/core/error.hpp>
 #include <weakly/core/executor.hpp>
 #include <weakly/core/random.hpp>
+#include <weakly/core/simd.hpp>
 #include <weakly/core/view.hpp>
+#include <weakly/core/workspace.hpp>
+#include <weakly/graph/count_factor.hpp>
 #include <weakly/graph/detail/counting_messages.hpp>
 #include <weakly/graph/detail/factor_order.hpp>
+#include <weakly/graph/detail/ising_flooding.hpp>
 #include <weakly/graph/detail/pair_messages.hpp>
 #include <weakly/graph/detail/table_messages.hpp>
 #include <weakly/graph/factor_graph.hpp>
@@ -26,6 +30,11 @@
 #include <vector>
 
 namespace weakly::inline v0 {
+
+namespace detail {
+template <class T>
+class greatest_log_distance;
+}
 
 /// Temperatures with names of their own.
 inline constexpr double sum_product = 1;
@@ -308,7 +317,8 @@ class belief_propagation {
     const auto bytes = [](const auto& v) { return v.capacity() * sizeof(v[0]); };
     return bytes(message_) + bytes(total_) + bytes(blocked_) + bytes(unary_) + bytes(rho_) + bytes(task_) +
            bytes(order_) + bytes(trace_) + bytes(tree_) + bytes(before_) + bytes(changes_) + bytes(colours_.position) +
-           bytes(colours_.begin) + urgent_.memory();
+           bytes(colours_.begin) + urgent_.memory() + bytes(weight_begin_) + bytes(weight_) + bytes(coupling_) +
+           bytes(odds_);
   }
 
  private:
@@ -323,6 +333,9 @@ class belief_propagation {
   struct scratch {
     std::vector<double> in, out, work, fresh, f, zero, one;
     std::vector<index_t> digit;
+    std::vector<T> numbers;
+    std::vector<simd::batch<T>> batches;
+    std::vector<std::byte> memory;
   };
 
   T uniform(index_t c) const { return options_.temperature > 0 ? static_cast<T>(-std::log(double(c))) : T(0); }
@@ -406,6 +419,36 @@ class belief_propagation {
     return commit(b, position, s, damping, when, slot_change);
   }
   void prepare();
+  void prepare_weights();
+  bool enter_ratios();
+  void leave_ratios();
+  double flood(const task& part, moving when);
+  double flood_batch(const factor_bucket& b, std::size_t bucket, index_t position, index_t lanes, scratch& s,
+                     moving when, detail::greatest_log_odds_distance<T>& odds_change,
+                     detail::greatest_log_distance<T>& change);
+
+  // Where the linear weights of a table lie: entry e at first + e stride.
+  static constexpr index_t widest_table = 65536;
+  struct weight_place {
+    index_t first, stride;
+  };
+  bool is_shared(const factor_bucket& b) const { return b.parameter_stride == 0 && rho_.empty(); }
+  weight_place weights_of(const factor_bucket& b, std::size_t bucket, index_t position) const {
+    constexpr index_t lanes = simd::batch<T>::size;
+    const index_t first = weight_begin_[bucket], k = position - b.first_factor;
+    return is_shared(b) ? weight_place{first, 1}
+                        : weight_place{first + k / lanes * lanes * b.parameters + k % lanes, lanes};
+  }
+  // Log of the least weight of a table that is not zero, relative to the greatest.
+  T least_weight(const factor_bucket& b, index_t position) const {
+    const auto parameter = graph_->parameters(b, position);
+    T least = std::numeric_limits<T>::infinity(), most = lowest;
+    for (const T w : parameter) {
+      if (w > lowest) least = std::min(least, w);
+      most = std::max(most, w);
+    }
+    return static_cast<T>(double(least - most) / rho_at(position));
+  }
   void solve_trees();
   template <executor Exec>
   double flooding_pass(Exec& ex, bool look_only = false);
@@ -424,7 +467,9 @@ class belief_propagation {
   std::vector<std::uint32_t> blocked_;  // how many messages exclude a state
   std::vector<double> rho_;             // by position
   std::vector<task> task_;
-  bool tree_known_ = false;
+  bool tree_known_ = false, in_ratios_ = false;
+  std::vector<index_t> weight_begin_;  // by bucket, in weight_; -1 for none
+  std::vector<T> weight_, coupling_, odds_;
   std::vector<std::uint32_t> order_, tree_;
   detail::factor_groups colours_;
   detail::priority_heap urgent_;
@@ -439,3 +484,4 @@ belief_propagation(const factor_graph<T>&, const belief_propagation_options&) ->
 }  // namespace weakly::inline v0
 
 #include <weakly/graph/detail/belief_propagation_engine.hpp>
+#include <weakly/graph/detail/belief_propagation_flooding.hpp>

@@ -89,6 +89,12 @@ struct factor_bucket {
 
 class factor_graph_builder;
 
+/// New numbers of the variables and factors of a graph: breadth_first_order makes them.
+struct graph_numbering {
+  std::vector<index_t> variable;  ///< new number of each variable
+  std::vector<index_t> factor;    ///< new number of each factor
+};
+
 /// A factor graph in flat arrays: what belief propagation runs on. Made by factor_graph_builder::freeze, never changed;
 /// evidence belongs to the algorithms.
 ///
@@ -163,6 +169,9 @@ class factor_graph {
     return std::span<const std::uint32_t>(variable_edge_)
         .subspan(at(variable_begin_[at(variable)]), at(degree(variable)));
   }
+  /// Where the edges of each variable begin in all_variable_edges, and the end.
+  std::span<const index_t> variable_begin() const { return variable_begin_; }
+  std::span<const std::uint32_t> all_variable_edges() const { return variable_edge_; }
   index_t degree(index_t variable) const { return variable_begin_[at(variable) + 1] - variable_begin_[at(variable)]; }
   index_t message_begin(index_t edge) const { return message_at_edge_.empty() ? edge : message_at_edge_[at(edge)]; }
 
@@ -177,6 +186,7 @@ class factor_graph {
     return std::span<const T>(parameters_)
         .subspan(at(b.first_parameter + (position - b.first_factor) * b.parameter_stride), at(b.parameters));
   }
+  std::span<const T> all_parameters() const { return parameters_; }
   std::span<const std::int32_t> integer_weights(const factor_bucket& b, index_t position) const {
     return std::span<const std::int32_t>(integer_weights_)
         .subspan(at(b.first_integer + (position - b.first_factor) * b.arity), at(b.arity));
@@ -407,6 +417,41 @@ class factor_graph_builder {
   /// One of the binary variables is one, the others zero.
   index_t add_exactly_one(const factor_scope& scope) {
     return add_logical("add_exactly_one", factor_kind::exactly_one, scope, 1);
+  }
+
+  /// The same variables and factors under new numbers. Throws shape_error, value_error where those are no permutations.
+  factor_graph_builder renumbered(const graph_numbering& numbering) const {
+    const auto inverse = [](const char* what, const std::vector<index_t>& number, index_t count) {
+      require_size("renumbered", std::span<const index_t>(number), count);
+      std::vector<index_t> old(number.size(), -1);
+      for (std::size_t i = 0; i < number.size(); ++i) {
+        if (number[i] < 0 || number[i] >= count || old[at(number[i])] >= 0)
+          detail::fail<value_error>("factor_graph_builder::renumbered: the new numbers of ", what,
+                                    " are no permutation: ", number[i], " for ", i);
+        old[at(number[i])] = static_cast<index_t>(i);
+      }
+      return old;
+    };
+    const std::vector<index_t> variable = inverse("variables", numbering.variable, variables());
+    const std::vector<index_t> factor_from = inverse("factors", numbering.factor, factors());
+    factor_graph_builder r;
+    for (const index_t v : variable) {
+      r.add_variable(states_[at(v)]);
+      std::copy_n(unary_.begin() + unary_begin_[at(v)], states_[at(v)], r.unary_.end() - states_[at(v)]);
+    }
+    r.factor_.reserve(factor_.size());
+    r.scope_.reserve(scope_.size());
+    for (const index_t i : factor_from) {
+      factor f = factor_[at(i)];
+      const index_t old_scope = std::exchange(f.scope, static_cast<index_t>(r.scope_.size()));
+      for (std::uint32_t s = 0; s < f.arity; ++s)
+        r.scope_.push_back(static_cast<std::uint32_t>(numbering.variable[scope_[at(old_scope) + s]]));
+      r.factor_.push_back(f);
+    }
+    r.parameters_ = parameters_;
+    r.integers_ = integers_;
+    r.shared_ = shared_;
+    return r;
   }
 
   /// The graph, with numbers stored as T. Log weights that T cannot hold become its greatest and least finite numbers.

@@ -27,7 +27,10 @@ template <class T>
 void belief_propagation<T>::find_tasks() {
   for (const factor_bucket& b : graph_->buckets()) {
     index_t factors = 65536 / (b.message_stride + b.parameter_stride + 1);
-    factors = factors < 1 ? 1 : factors < 64 ? factors : factors - factors % 64;
+    factors = std::max(index_t(64), factors - factors % 64);  // whole batches
+    if (b.parameters > 4096) factors = simd::batch<T>::size;
+    if (b.kind == factor_kind::count || b.kind == factor_kind::weighted_count)
+      factors = std::max(index_t(1), 16384 / (b.parameters * b.parameters));
     for (index_t k = 0; k < b.factors; k += factors)
       task_.push_back({b.first_factor + k, b.first_factor + std::min(k + factors, b.factors),
                        static_cast<std::uint32_t>(&b - graph_->buckets().data())});
@@ -91,6 +94,26 @@ void belief_propagation<T>::total_of(index_t variable) {
 template <class T>
 template <executor Exec>
 void belief_propagation<T>::all_totals(Exec& ex) {
+  if (graph_->all_binary() && !hard_ && rho_.empty()) {
+    const index_t* const begin = graph_->variable_begin().data();
+    const std::uint32_t* const edge = graph_->all_variable_edges().data();
+    const T* const u = unary_of(0);
+    const T* const m = message_.data();
+    for_row_chunks(ex, graph_->variables(), [&](index_t first, index_t last) {
+      for (index_t v = first; v < last; ++v) {
+        T sum = in_ratios_ ? odds_[at(v)] : u[2 * v + 1] - u[2 * v];
+        if (in_ratios_) {
+          for (index_t e = begin[v]; e < begin[v + 1]; ++e) sum *= m[edge[e]];
+        } else {
+          if (u[2 * v] == lowest && u[2 * v + 1] == lowest) no_state_left(v);
+          for (index_t e = begin[v]; e < begin[v + 1]; ++e) sum += m[edge[e]];
+        }
+        total_[at(v)] = sum;
+      }
+    });
+    totals_known_ = true;
+    return;
+  }
   for_row_chunks(ex, graph_->variables(), [&](index_t first, index_t last) {
     for (index_t v = first; v < last; ++v) total_of(v);
   });
@@ -238,6 +261,7 @@ void belief_propagation<T>::tabled(const factor_bucket& b, index_t position, dou
   const auto states = graph_->slot_states(b);
   const auto parameter = graph_->parameters(b, position);
   const index_t size = b.parameters, width = static_cast<index_t>(s.in.size());
+  const std::size_t bucket = static_cast<std::size_t>(&b - graph_->buckets().data());
   s.work.resize(detail::contraction_scratch(size));
   if constexpr (Max) {
     detail::contract_table<true>(
@@ -247,8 +271,12 @@ void belief_propagation<T>::tabled(const factor_bucket& b, index_t position, dou
   }
   double top = detail::minus_infinity;
   for (const T p : parameter) top = std::max(top, double(p));
-  s.f.resize(at(size));
-  for (index_t e = 0; e < size; ++e) s.f[at(e)] = std::exp(scale * (double(parameter[at(e)]) - top));
+  const bool stored = weight_begin_[bucket] >= 0;
+  const weight_place place = weights_of(b, bucket, position);
+  if (!stored) {
+    s.f.resize(at(size));
+    for (index_t e = 0; e < size; ++e) s.f[at(e)] = std::exp(scale * (double(parameter[at(e)]) - top));
+  }
   // Everything relative to its greatest, so that nothing overflows.
   s.fresh.resize(at(width));
   s.one.resize(at(b.arity));
@@ -260,9 +288,16 @@ void belief_propagation<T>::tabled(const factor_bucket& b, index_t position, dou
     s.one[at(k)] = most;
     all += most;
   }
-  detail::contract_table<false>(
-      b.arity, states.data(), size, [&](index_t e) { return s.f[at(e)]; }, s.fresh.data(), s.out.data(), s.work.data());
-  constexpr double certain = 1e-270;  // what underflowed on the way is nothing beside this
+  if (stored)
+    detail::contract_table<false>(
+        b.arity, states.data(), size,
+        [w = weight_.data() + place.first, step = place.stride](index_t e) { return double(w[e * step]); },
+        s.fresh.data(), s.out.data(), s.work.data());
+  else
+    detail::contract_table<false>(
+        b.arity, states.data(), size, [&](index_t e) { return s.f[at(e)]; }, s.fresh.data(), s.out.data(),
+        s.work.data());
+  constexpr double certain = double(detail::certain_sum<T>);  // what underflowed on the way is nothing beside this
   bool sure = true;
   for (index_t k = 0, o = 0; k < b.arity; o += states[at(k)], ++k)
     for (index_t x = 0; x < states[at(k)]; ++x) {
@@ -336,6 +371,24 @@ double belief_propagation<T>::fresh_messages_at(const factor_bucket& b, index_t 
     case factor_kind::shared_table:
       tabled<Max>(b, position, scale, s);
       break;
+    case factor_kind::count: {
+      s.zero.resize(at(b.arity));
+      s.f.resize(at(b.parameters));
+      const auto parameter = graph_->parameters(b, position);
+      for (index_t n = 0; n < b.parameters; ++n) s.f[at(n)] = scale * double(parameter[at(n)]);
+      double offset = 0;
+      for (index_t k = 0; k < b.arity; ++k) {
+        s.zero[at(k)] = in[2 * k + 1] - in[2 * k];
+        offset += detail::combine_logs<Max>(in[2 * k], in[2 * k + 1]);
+      }
+      s.memory.resize(detail::count_messenger::bytes(b.arity) + 64);
+      workspace memory(s.memory);
+      detail::count_messenger messenger(memory, "belief_propagation", b.arity);
+      const auto outcome = Max ? messenger.max_product(s.zero.data(), s.f.data(), b.arity, out)
+                               : messenger.sum_product(s.zero.data(), s.f.data(), b.arity, out);
+      if (outcome != detail::count_outcome::fine) contradiction(position);
+      return messenger.log_value() + offset;
+    }
     default: {
       const double total = counted<Max>(b, position, scale, s);
       if (!(total > detail::minus_infinity)) contradiction(position);
@@ -443,18 +496,54 @@ template <executor Exec>
 double belief_propagation<T>::flooding_pass(Exec& ex, bool look_only) {
   if (!totals_known_) all_totals(ex);
   const moving when = look_only ? moving::never : moving::later;
-  ex(static_cast<index_t>(task_.size()), [&](index_t t) {
-    const task& part = task_[at(t)];
-    const factor_bucket& b = graph_->buckets()[part.bucket];
-    scratch s;
-    double change = 0;
-    for (index_t p = part.first; p < part.last; ++p) change = std::max(change, update(b, p, s, options_.damping, when));
-    changes_[at(t)] = change;
-  });
+  ex(static_cast<index_t>(task_.size()), [&](index_t t) { changes_[at(t)] = flood(task_[at(t)], when); });
   if (!look_only) all_totals(ex);
   double change = 0;
   for (const double c : changes_) change = std::max(change, c);
   return change;
+}
+
+// Whether no product of ratios can leave the range of T; then messages become ratios.
+template <class T>
+bool belief_propagation<T>::enter_ratios() {
+  if (!options_.ratios || options_.temperature != 1 || !rho_.empty() || hard_ || !graph_->all_binary() ||
+      graph_->buckets().size() != 1 || graph_->buckets()[0].kind != factor_kind::ising ||
+      (options_.damping != 0 && options_.damping != 0.5))
+    return false;
+  constexpr T limit = sizeof(T) == 4 ? T(80) : T(650);
+  const auto coupling = graph_->all_parameters();
+  const auto variable = graph_->edge_variable();
+  const auto twice = [&](std::size_t edge) { return 2 * std::abs(coupling[edge / 2]); };
+  for (index_t v = 0; v < graph_->variables(); ++v) {
+    const T* const u = unary_of(v);
+    T size = std::abs(u[1] - u[0]), greatest = 0;
+    for (const std::uint32_t e : graph_->edges_of(v)) {
+      size += std::max(twice(e), std::abs(message_[e]));
+      greatest = std::max(greatest, twice(e));
+    }
+    if (!(size + greatest <= limit)) return false;
+  }
+  (void)variable;
+  odds_.resize(at(graph_->variables()));
+  coupling_.resize(coupling.size());
+  const auto exp = [](simd::batch<T> x) { return simd::exp(x); };
+  for (index_t v = 0; v < graph_->variables(); ++v) odds_[at(v)] = unary_of(v)[1] - unary_of(v)[0];
+  for (std::size_t f = 0; f < coupling.size(); ++f) coupling_[f] = 2 * coupling[f];
+  const auto map = [&](std::vector<T>& x) {
+    detail::map_batches(x.data(), static_cast<index_t>(x.size()), x.data(), exp);
+  };
+  map(odds_);
+  map(coupling_);
+  map(message_);
+  return true;
+}
+
+template <class T>
+void belief_propagation<T>::leave_ratios() {
+  detail::map_batches(message_.data(), static_cast<index_t>(message_.size()), message_.data(),
+                      [](simd::batch<T> x) { return simd::log(x); });
+  coupling_.clear();
+  in_ratios_ = false;
 }
 
 template <class T>
@@ -544,6 +633,7 @@ void belief_propagation<T>::prepare() {
     tree_ = detail::forest_order(*graph_, [&](index_t p) { return rho_at(p) == 1; });
     tree_known_ = true;
   }
+  prepare_weights();
   if (options_.schedule == propagation_schedule::coloured && colours_.begin.empty())
     colours_ = detail::independent_factors(*graph_);
   if (options_.measure == convergence_measure::belief) before_.resize(at(graph_->all_states()));
@@ -602,6 +692,8 @@ belief_propagation_result belief_propagation<T>::run(Exec&& ex) {
   if (by_belief) belief_change();
   if (options_.schedule == propagation_schedule::residual)
     urgent_.reset(at(graph_->positions()), std::numeric_limits<double>::infinity());
+  in_ratios_ = options_.schedule == propagation_schedule::flooding && !by_belief && enter_ratios();
+  if (in_ratios_) all_totals(ex);
   while (result.iterations < options_.max_iterations && !result.converged) {
     switch (options_.schedule) {
       case propagation_schedule::flooding:
@@ -622,6 +714,7 @@ belief_propagation_result belief_propagation<T>::run(Exec&& ex) {
     trace_.push_back(result.change);
     result.converged = options_.tolerance > 0 && result.change <= options_.tolerance;
   }
+  if (in_ratios_) leave_ratios();
   all_totals(ex);  // those that were changed one by one have rounded
   return result;
 }

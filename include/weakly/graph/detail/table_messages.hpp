@@ -11,6 +11,10 @@
 
 namespace weakly::inline v0::detail {
 
+/// Below this a sum may have lost terms that would matter.
+template <class T>
+inline constexpr T certain_sum = sizeof(T) == 4 ? T(1e-30) : T(1e-270);
+
 /// Numbers of scratch for contract_table: two partial tables.
 inline std::size_t contraction_scratch(index_t size) { return static_cast<std::size_t>(2 * size); }
 
