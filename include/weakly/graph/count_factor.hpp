@@ -180,17 +180,21 @@ class count_messenger {
     const double shift = likely_shift(f, r);
     double top = -infinity;
     for (index_t c = r.lo; c <= r.hi; ++c) top = std::max(top, weight_[c] = f[c] - shift * double(c));
-    map_batches(weight_ + r.lo, r.hi - r.lo + 1, other_,
-                [top](simd::batch<double> x) { return simd::exp(x - simd::batch<double>(top)); });
-    range kept = r;
-    while (other_[kept.lo - r.lo] == 0) ++kept.lo;
-    while (other_[kept.hi - r.lo] == 0) --kept.hi;
+    map_batches(weight_ + r.lo, r.hi - r.lo + 1, other_, [top](simd::batch<double> x) {
+      constexpr double least = -690;  // whose exponential is a normal number
+      const simd::batch<double> by = x - simd::batch<double>(top);
+      return simd::select(by >= simd::batch<double>(least), simd::exp(simd::max(by, least)), 0.0);
+    });
     const bool one_way = r.hi == 0 || r.lo == free_;
     double log_sum = 0;
     bool done = false;
     if (!one_way || !messages)
-      for (const double cut : {0x1p-120, 0x1p-960}) {
-        done = tree_.run(other_ + (kept.lo - r.lo), kept.lo, kept.hi, cut) || (one_way && tree_.total() >= 0x1p-50);
+      for (const double cut : {0x1p-96, 0x1p-960}) {
+        range kept{0, r.hi - r.lo};
+        while (other_[kept.lo] < cut) ++kept.lo;
+        while (other_[kept.hi] < cut) --kept.hi;
+        done =
+            tree_.run(other_ + kept.lo, r.lo + kept.lo, r.lo + kept.hi, cut) || (one_way && tree_.total() >= 0x1p-30);
         if (done) break;
       }
     if (done) {

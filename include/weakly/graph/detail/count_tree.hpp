@@ -20,7 +20,7 @@ namespace weakly::inline v0::detail {
 /// Weights g(0), g(1) of either value of each of n independent binary variables, given a weight F of their sum: of
 /// variable i, g(y) = sum over c of P(the others sum to c) F(c + y).
 ///
-/// A tree over blocks of up to 16 variables. Upwards, the pmf of the sum of each node, the convolution of those of its
+/// A tree over blocks of up to 32 variables. Upwards, the pmf of the sum of each node, the convolution of those of its
 /// children; downwards, of each node g as a function of its sum, the correlation of its parent's with its sibling's
 /// pmf. No term is negative, so nothing cancels. Tails of pmfs whose mass is below `cut` are left out, which takes it
 /// from n^2 to about n^(3/2); g is known one count beyond either end, because a variable may move the sum of its node
@@ -28,7 +28,7 @@ namespace weakly::inline v0::detail {
 class count_tree {
   using batch = simd::batch<double>;
   static constexpr index_t lanes = batch::size;
-  static constexpr index_t block = 16;
+  static constexpr index_t block = 32;
   static constexpr index_t margin = correlation::margin;
 
   struct node {
@@ -67,7 +67,7 @@ class count_tree {
   static constexpr std::size_t bytes(index_t longest) {
     return 5 * scratch_bytes<double>(variables_for(longest)) +
            scratch_bytes<double>(variables_for(longest) + blocks_for(longest) + lanes) +
-           scratch_bytes<double>(block * block * lanes) + scratch_bytes<double>(tables_for(longest)) +
+           scratch_bytes<double>((block + 1) * block / 2 * lanes) + scratch_bytes<double>(tables_for(longest)) +
            scratch_bytes<double>(path_for(longest)) + scratch_bytes<node>(nodes_for(longest));
   }
 
@@ -75,7 +75,7 @@ class count_tree {
     for (double** const array : {&theta_, &p_, &q_, &g0_, &g1_})
       *array = scratch.take<double>(what, variables_for(longest)).data();
     of_blocks_ = scratch.take<double>(what, variables_for(longest) + blocks_for(longest) + lanes).data();
-    prefix_ = scratch.take<double>(what, block * block * lanes).data();
+    prefix_ = scratch.take<double>(what, (block + 1) * block / 2 * lanes).data();
     tables_ = scratch.take<double>(what, tables_for(longest)).data();
     path_ = scratch.take<double>(what, path_for(longest)).data();
     nodes_ = scratch.take<node>(what, nodes_for(longest)).data();
@@ -135,7 +135,7 @@ class count_tree {
     down(top, root, lo, hi);
     blocks_down();
 
-    const double least = cut * 0x1p53 * double(2 * next_node_ + 2);
+    const double least = cut * 0x1p53 * double(4 * next_node_ + 4);
     batch small = 1.0;
     for_slots([&](index_t, index_t slot, index_t count) {
       const batch g = simd::min(simd::load(g0_ + slot), simd::load(g1_ + slot));
@@ -278,13 +278,28 @@ class count_tree {
       const index_t to = left ? v.left : v.right;
       const node &child = nodes_[to], &sibling = nodes_[left ? v.right : v.left];
       const index_t first = first_known(child), last = last_known(child);
-      fill_margins(of_child, last - first + 1, 0.0);
       correlation{sibling.at, 1, sibling.hi - sibling.lo + 1, g, hi - lo + 1, first + sibling.lo - lo}.run(
           of_child, last - first + 1);
       if (left && id == next_node_ - 1)
         for (index_t c = child.lo; c <= child.hi; ++c) total_ += child.at[c - child.lo] * of_child[c - first];
-      down(to, of_child, first, last);
+      down_trimmed(to, of_child, first, last);
     }
+  }
+
+  // Without a variable the pmf of a node is at most 2 max(pmf(c), pmf(c + 1)), because it is 0 or 1 with probability
+  // 1/2 at least: where that times g adds up to less than the cut, g is not needed.
+  void down_trimmed(index_t id, double* g, index_t lo, index_t hi) {
+    const node& v = nodes_[id];
+    const auto most = [&](index_t c) {
+      double p = 0;
+      for (index_t d = std::max(c - 1, v.lo); d <= std::min(c + 1, v.hi); ++d) p = std::max(p, v.at[d - v.lo]);
+      return 2 * p * g[c - lo];
+    };
+    index_t first = lo, last = hi;
+    for (double sum = 0; first < last && (sum += most(first)) < cut_;) ++first;
+    for (double sum = 0; last > first && (sum += most(last)) < cut_;) --last;
+    fill_margins(g + (first - lo), last - first + 1, 0.0);
+    down(id, g + (first - lo), first, last);
   }
 
   void blocks_down() {
