@@ -4,13 +4,16 @@
 #include <weakly/core/config.hpp>
 #include <weakly/core/error.hpp>
 #include <weakly/core/executor.hpp>
+#include <weakly/core/output.hpp>
 #include <weakly/core/row_access.hpp>
 #include <weakly/core/simd.hpp>
+#include <weakly/core/view.hpp>
 
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <string_view>
+#include <type_traits>
 
 namespace weakly::inline v0::detail {
 
@@ -53,6 +56,26 @@ void require_finite_features(std::string_view function, Exec&& ex, const row_sou
   fail<value_error>(function, ": feature ", j, " of row ", i, " is ", static_cast<double>(features.at(i, j)), " (",
                     found.count, found.count == 1 ? " such row" : " such rows",
                     "); features must be finite: leave the row out or mend what produced it");
+}
+
+/// An output of n rows of d elements, or nothing for `discard`.
+template <class T, class Out>
+row_sink<T> rate_sink(std::string_view function, std::string_view name, Out& out, index_t n, index_t d) {
+  if constexpr (std::is_same_v<std::remove_cvref_t<Out>, discard_output>) {
+    return {};
+  } else {
+    const auto rows = as_rows(view(out));
+    if (rows.extent(0) != n || rows.extent(1) != d)
+      fail<shape_error>(function, ": ", name, " has ", rows.extent(0), " rows of ", rows.extent(1), "; it must have ",
+                        n, " rows of ", d);
+    return row_sink<T>(rows);
+  }
+}
+
+/// Throws option_error unless eps^2 is positive and d / eps^2 a number.
+inline void require_eps_squared(std::string_view function, double eps_squared, index_t d) {
+  if (!(eps_squared > 0 && std::isfinite(eps_squared) && std::isfinite(static_cast<double>(d) / eps_squared)))
+    fail<option_error>(function, ": eps_squared is ", eps_squared, "; it must be positive and finite (0.5 is usual)");
 }
 
 }  // namespace weakly::inline v0::detail
