@@ -26,10 +26,14 @@ struct ising_constants {
 ///
 /// with e = exp(-|theta|): relative error about 1e-14 up to |J| = 40, and 2 J at theta = inf.
 inline double ising_message(double theta, double coupling) {
-  const ising_constants k(coupling);
-  const double size = -std::abs(theta);
-  const double less = -std::expm1(size);
-  const double r = std::log1p(2 * k.a * less / (k.one_less_a + (1 - less) * (2 - k.one_less_a)));
+  const double size = std::abs(theta), limit = 2 * std::abs(coupling), least = std::min(size, limit);
+  double r;
+  if (least > 300) {  // e and b may both be 0
+    r = least - std::log1p(std::exp(-(std::max(size, limit) - least)));
+  } else {
+    const ising_constants k(coupling);
+    r = std::log1p(2 * k.a * -std::expm1(-size) / (k.one_less_a + std::exp(-size) * (2 - k.one_less_a)));
+  }
   return (theta < 0) == (coupling < 0) ? r : -r;
 }
 inline double ising_max_message(double theta, double coupling) {
