@@ -3,6 +3,7 @@
 
 #include <weakly/core/config.hpp>
 #include <weakly/core/error.hpp>
+#include <weakly/core/math.hpp>
 #include <weakly/core/output.hpp>
 #include <weakly/core/row_access.hpp>
 #include <weakly/core/view.hpp>
@@ -53,7 +54,10 @@ class count_messenger {
       if (fixed.up != 0) for_up = here - log_expectation(shifted - 1);
       if (fixed.down != 0) for_down = log_expectation(shifted + 1) - here;
     }
-    log_value_ = free_ == 0 ? shifted[0] : infer(shifted, allowed, true);
+    if (free_ == 0)
+      expectation_ = {shifted[0], 0};
+    else
+      expectation_ = infer(shifted, allowed, true);
     index_t next = 0;
     for (index_t i = 0; i < n; ++i) {
       const double x = theta[i];
@@ -64,8 +68,8 @@ class count_messenger {
   }
 
   /// The log of the expectation of exp f(sum), where variable i is 1 with probability sigmoid(theta_i): the logarithm
-  /// of the factor's normaliser with incoming messages that sum to one. Of the last call.
-  double log_value() const { return log_value_; }
+  /// of the factor's normaliser with incoming messages that sum to one. Of the last call. O(n).
+  double log_value() const { return value_of(expectation_); }
 
   /// Best instead of sum: out_i = max of f + others' log-odds with y_i = 1, less that with y_i = 0. log_value is then
   /// the greatest f + sum of the theta with y = 1, less the sum of the positive theta.
@@ -89,8 +93,8 @@ class count_messenger {
     const double here = best(shifted);
     const double for_up = fixed.up != 0 ? here - best(shifted - 1) : 0;
     const double for_down = fixed.down != 0 ? best(shifted + 1) - here : 0;
-    log_value_ = here;
-    for (index_t i = 0; i < free_; ++i) log_value_ -= std::max(theta_[i], 0.0);
+    expectation_ = {here, 0};
+    for (index_t i = 0; i < free_; ++i) expectation_.log -= std::max(theta_[i], 0.0);
 
     // Of the variable of rank k the others' best sums are prefix sums s_c for c <= k, s_{c + 1} - theta after it.
     // weight_ and other_: greatest s_{c + 1} + f(c + 1) and s_{c + 1} + f(c) over c >= k.
@@ -158,7 +162,7 @@ class count_messenger {
   }
   count_outcome refused(double* out, index_t n, count_outcome why) {
     std::fill_n(out, n, std::numeric_limits<double>::quiet_NaN());
-    log_value_ = why == count_outcome::impossible ? -infinity : std::numeric_limits<double>::quiet_NaN();
+    expectation_ = {why == count_outcome::impossible ? -infinity : std::numeric_limits<double>::quiet_NaN(), 0};
     return why;
   }
   static bool finite_range(const double* f, index_t n, range& r) {
@@ -168,15 +172,29 @@ class count_messenger {
     return r.lo <= r.hi;
   }
 
+  // The log of an expectation, but for the change that a shift of the log-odds makes to what they are normalised by.
+  struct expectation {
+    double log, shift;
+  };
+  double value_of(const expectation& e) const { return e.log + (e.shift != 0 ? tree_.log_norm(e.shift) : 0.0); }
   double log_expectation(const double* f) {
     range r;
     if (!finite_range(f, free_, r)) return -infinity;
-    return free_ == 0 ? f[0] : infer(f, r, false);
+    return free_ == 0 ? f[0] : value_of(infer(f, r, false));
   }
 
-  // Messages of the free variables, in theta_'s place; the log of the expectation of exp f.
-  double infer(const double* f, range r, bool messages) {
+  // Messages of the free variables, in theta_'s place, and the expectation of exp f.
+  expectation infer(const double* f, range r, bool messages) {
     tree_.set_variables(theta_, free_);
+    if (r.hi == 0 || r.lo == free_) {  // one assignment
+      const double sign = r.hi == 0 ? 1 : -1;
+      double log = f[r.lo];
+      for (index_t i = 0; i < free_; ++i) {
+        log -= math::softplus(sign * theta_[i]);
+        if (messages) theta_[i] = -sign * infinity;
+      }
+      return {log, 0};
+    }
     const double shift = likely_shift(f, r);
     double top = -infinity;
     for (index_t c = r.lo; c <= r.hi; ++c) top = std::max(top, weight_[c] = f[c] - shift * double(c));
@@ -185,27 +203,24 @@ class count_messenger {
       const simd::batch<double> by = x - simd::batch<double>(top);
       return simd::select(by >= simd::batch<double>(least), simd::exp(simd::max(by, least)), 0.0);
     });
-    const bool one_way = r.hi == 0 || r.lo == free_;
     double log_sum = 0;
     bool done = false;
-    if (!one_way || !messages)
-      for (const double cut : {0x1p-96, 0x1p-960}) {
-        range kept{0, r.hi - r.lo};
-        while (other_[kept.lo] < cut) ++kept.lo;
-        while (other_[kept.hi] < cut) --kept.hi;
-        done =
-            tree_.run(other_ + kept.lo, r.lo + kept.lo, r.lo + kept.hi, cut) || (one_way && tree_.total() >= 0x1p-30);
-        if (done) break;
-      }
+    for (const double cut : {0x1p-96, 0x1p-960}) {
+      range kept{0, r.hi - r.lo};
+      while (other_[kept.lo] < cut) ++kept.lo;
+      while (other_[kept.hi] < cut) --kept.hi;
+      done = tree_.run(other_ + kept.lo, r.lo + kept.lo, r.lo + kept.hi, cut);
+      if (done) break;
+    }
     if (done) {
       if (messages) tree_.messages(shift, theta_);
       log_sum = std::log(tree_.total());
     } else {
       for (index_t c = r.lo; c <= r.hi; ++c) weight_[c] -= top;
-      if (!one_way) ++fallbacks_;
+      ++fallbacks_;
       log_sum = tree_.run_in_logarithms(weight_ + r.lo, r.lo, r.hi, shift, messages ? theta_ : nullptr);
     }
-    return top + log_sum + (shift != 0 ? tree_.log_norm(shift) : 0.0);
+    return {top + log_sum, shift};
   }
 
   // A shift of all log-odds that moves the mean of the sum to the most probable count given f: the mode of P(c)
@@ -214,11 +229,6 @@ class count_messenger {
     const double n = double(free_);
     double shift = 0;
     count_tree::moments m = tree_.set_shift(0);
-    double low = infinity, high = -infinity;
-    for (index_t i = 0; i < free_; ++i) {
-      low = std::min(low, theta_[i]);
-      high = std::max(high, theta_[i]);
-    }
     for (int round = 0; round < 10; ++round) {
       // The variance is taken to be 1/4 at least: tails are heavier than those of a normal with less.
       const double spread = 1 / (2 * std::max(m.variance, 0.25));
@@ -235,7 +245,8 @@ class count_messenger {
       if (std::abs(wanted - m.mean) <= std::max(0.5, 4 * deviation)) break;
       // Newton's method inside a bracket.
       const double logit = std::log(wanted / (n - wanted));
-      double below = logit - high, above = logit - low;
+      const auto [low, high] = std::minmax_element(theta_, theta_ + free_);
+      double below = logit - *high, above = logit - *low;
       for (int step = 0; step < 100; ++step) {
         const double miss = wanted - m.mean;
         if (std::abs(miss) <= std::max(0.25, 0.5 * std::sqrt(m.variance))) break;
@@ -252,7 +263,7 @@ class count_messenger {
   double *theta_, *weight_, *other_;
   index_t* order_;
   index_t free_ = 0, fallbacks_ = 0;
-  double log_value_ = 0;
+  expectation expectation_{0, 0};
 };
 
 }  // namespace detail

@@ -65,14 +65,15 @@ class count_tree {
 
  public:
   static constexpr std::size_t bytes(index_t longest) {
-    return 5 * scratch_bytes<double>(variables_for(longest)) +
+    return 3 * scratch_bytes<double>(longest + lanes) + 4 * scratch_bytes<double>(variables_for(longest)) +
            scratch_bytes<double>(variables_for(longest) + blocks_for(longest) + lanes) +
            scratch_bytes<double>((block + 1) * block / 2 * lanes) + scratch_bytes<double>(tables_for(longest)) +
            scratch_bytes<double>(path_for(longest)) + scratch_bytes<node>(nodes_for(longest));
   }
 
   count_tree(workspace& scratch, const char* what, index_t longest) {
-    for (double** const array : {&theta_, &p_, &q_, &g0_, &g1_})
+    for (double** const array : {&theta_, &one_, &zero_}) *array = scratch.take<double>(what, longest + lanes).data();
+    for (double** const array : {&p_, &q_, &g0_, &g1_})
       *array = scratch.take<double>(what, variables_for(longest)).data();
     of_blocks_ = scratch.take<double>(what, variables_for(longest) + blocks_for(longest) + lanes).data();
     prefix_ = scratch.take<double>(what, (block + 1) * block / 2 * lanes).data();
@@ -85,9 +86,8 @@ class count_tree {
   void set_variables(const double* theta, index_t n) {
     n_ = n;
     size_ = sizes_for(n);
-    for_slots([&](index_t i, index_t slot, index_t count) {
-      simd::store(theta_ + slot, simd::load_partial(theta + i, count, -std::numeric_limits<double>::infinity()));
-    });
+    std::copy_n(theta, n, theta_);
+    std::fill_n(theta_ + n, rounded() - n, -std::numeric_limits<double>::infinity());
   }
 
   /// Makes variable i true with probability sigmoid(theta + shift). Returns mean and variance of the sum.
@@ -96,21 +96,22 @@ class count_tree {
   };
   moments set_shift(double shift) {
     batch mean = 0.0, variance = 0.0;
-    for (index_t e = 0; e < size_.variables(); e += lanes) {
+    for (index_t e = 0; e < rounded(); e += lanes) {
       const batch u = simd::load(theta_ + e) + batch(shift), x = simd::exp(-simd::abs(u));
       const sigmoid_parts<double> s = sigmoids_of(u, x);
-      simd::store(p_ + e, s.up);
-      simd::store(q_ + e, s.down);
+      simd::store(one_ + e, s.up);
+      simd::store(zero_ + e, s.down);
       mean += s.up;
       variance = simd::fma(s.up, s.down, variance);
     }
+    spread_ = false;
     return {simd::reduce_add(mean), simd::reduce_add(variance)};
   }
 
   /// log of the product over all variables of (1 + exp(theta + shift)) / (1 + exp(theta)).
   double log_norm(double shift) const {
     batch sum = 0.0;
-    for (index_t e = 0; e < size_.variables(); e += lanes) {
+    for (index_t e = 0; e < rounded(); e += lanes) {
       const batch x = simd::load(theta_ + e), u = x + batch(shift);
       sum += softplus_of(u, simd::exp(-simd::abs(u))) - softplus_of(x, simd::exp(-simd::abs(x)));
     }
@@ -119,6 +120,12 @@ class count_tree {
 
   /// weight[c - lo] = F(c) for lo <= c <= hi, of which the greatest is 1. Returns whether g has been found.
   bool run(const double* weight, index_t lo, index_t hi, double cut) {
+    if (!spread_)
+      for_slots([&](index_t i, index_t slot, index_t count) {
+        simd::store(p_ + slot, simd::load_partial(one_ + i, count, 0.0));
+        simd::store(q_ + slot, simd::load_partial(zero_ + i, count, 1.0));
+      });
+    spread_ = true;
     lo_ = lo;
     hi_ = hi;
     cut_ = cut;
@@ -136,21 +143,22 @@ class count_tree {
     blocks_down();
 
     const double least = cut * 0x1p53 * double(4 * next_node_ + 4);
-    batch small = 1.0;
-    for_slots([&](index_t, index_t slot, index_t count) {
-      const batch g = simd::min(simd::load(g0_ + slot), simd::load(g1_ + slot));
-      small = simd::min(simd::select(simd::first_lanes<double>(count), g, 1.0), small);
+    for_slots([&](index_t i, index_t slot, index_t count) {
+      simd::store_partial(zero_ + i, count, simd::load(g0_ + slot));
+      simd::store_partial(one_ + i, count, simd::load(g1_ + slot));
     });
+    batch small = 1.0;
+    for (index_t e = 0; e < rounded(); e += lanes) {
+      const batch g = simd::min(simd::load(zero_ + e), simd::load(one_ + e));
+      small = simd::min(simd::select(simd::first_lanes<double>(std::min(lanes, n_ - e)), g, 1.0), small);
+    }
     return simd::reduce_min(small) >= least;
   }
   /// After run: the expectation of F.
   double total() const { return total_; }
   /// After run: out[i] = log g(1) - log g(0) + shift.
   void messages(double shift, double* out) const {
-    for_slots([&](index_t i, index_t slot, index_t count) {
-      const batch r = simd::log(simd::load(g1_ + slot) / simd::load(g0_ + slot)) + batch(shift);
-      simd::store_partial(out + i, count, r);
-    });
+    map_batches(zero_, one_, n_, out, [=](batch g0, batch g1) { return simd::log(g1 / g0) + batch(shift); });
   }
 
   /// The same in logarithms throughout, for whatever underflows: slow, and right for all finite numbers.
@@ -167,15 +175,14 @@ class count_tree {
     for (index_t c = lo; c <= hi; ++c) sum += std::exp(all[c] + log_weight[c - lo] - top);
     if (out != nullptr) {
       log_down(0, n_, 0, root, lo, hi);
-      for_slots([&](index_t i, index_t slot, index_t count) {
-        const batch r = (simd::load(g1_ + slot) - simd::load(g0_ + slot)) + batch(shift);
-        simd::store_partial(out + i, count, r);
-      });
+      for (index_t i = 0; i < n_; ++i) out[i] = (one_[i] - zero_[i]) + shift;
     }
     return top + std::log(sum);
   }
 
  private:
+  index_t rounded() const { return (n_ + lanes - 1) / lanes * lanes; }
+
   // f(i, slot, count): variables i..i + count - 1 lie from `slot` on. Lanes are blocks; block b holds b, b + blocks,
   // ...
   template <class F>
@@ -187,11 +194,6 @@ class count_tree {
           std::clamp(std::min(size_.blocks - b, n_ - i), index_t(0), lanes));
       }
   }
-  index_t slot_of(index_t i) const {
-    const index_t b = i % size_.blocks;
-    return ((b / lanes) * size_.each + i / size_.blocks) * lanes + b % lanes;
-  }
-
   // Counts of a node of so many leaves that some count in lo_..hi_ can come from.
   index_t least_count(index_t leaves) const { return std::max(index_t(0), lo_ - (size_.padded() - leaves)); }
   index_t most_count(index_t leaves) const { return std::min(leaves, hi_); }
@@ -345,7 +347,7 @@ class count_tree {
   void log_build(index_t first, index_t last, index_t level) {
     double* const out = log_pmf(level, first);
     if (last - first == 1) {
-      const double u = theta_[slot_of(first)] + shift_;
+      const double u = theta_[first] + shift_;
       out[0] = -math::softplus(u);
       out[1] = -math::softplus(-u);
       return;
@@ -363,8 +365,8 @@ class count_tree {
   void log_down(index_t first, index_t last, index_t level, double* g, index_t lo, index_t hi) {
     if (last - first == 1) {
       constexpr double inf = std::numeric_limits<double>::infinity();
-      g0_[slot_of(first)] = lo <= 0 && hi >= 0 ? g[-lo] : -inf;
-      g1_[slot_of(first)] = lo <= 1 && hi >= 1 ? g[1 - lo] : -inf;
+      zero_[first] = lo <= 0 && hi >= 0 ? g[-lo] : -inf;
+      one_[first] = lo <= 1 && hi >= 1 ? g[1 - lo] : -inf;
       return;
     }
     const index_t middle = first + (last - first) / 2;
@@ -379,9 +381,11 @@ class count_tree {
   }
 
   sizes size_{};
+  bool spread_ = false;
   index_t n_ = 0, lo_ = 0, hi_ = 0, used_ = 0, next_node_ = 0;
   double cut_ = 0, total_ = 0, shift_ = 0;
-  double *theta_, *p_, *q_, *g0_, *g1_, *of_blocks_, *prefix_, *tables_, *path_;
+  double *theta_, *one_, *zero_;  // of variables, in whole batches: log-odds, then P(1) and P(0), at last g(1) and g(0)
+  double *p_, *q_, *g0_, *g1_, *of_blocks_, *prefix_, *tables_, *path_;
   node* nodes_;
 };
 
