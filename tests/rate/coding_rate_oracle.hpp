@@ -6,6 +6,7 @@
 #include "support.hpp"
 
 #include <weakly/core/view.hpp>
+#include <weakly/rate/membership_view.hpp>
 
 #include <cmath>
 #include <cstddef>
@@ -29,7 +30,8 @@ struct data {
   std::vector<std::int64_t> label;  // of hard memberships
 
   auto features() const { return weakly::view(z.data(), n, d); }
-  auto memberships() const { return weakly::view(pi.data(), n, k); }
+  weakly::membership_view soft() const { return weakly::membership_view::soft(weakly::view(pi.data(), n, k)); }
+  weakly::membership_view hard() const { return weakly::membership_view::hard(label, k); }
 };
 
 inline data make_data(index_t n, index_t d, index_t k, unsigned seed, bool soft = false) {

@@ -13,6 +13,7 @@
 
 using namespace coding_rate_oracle;
 using weakly::covariance_accumulator;
+using weakly::membership_view;
 
 namespace {
 
@@ -21,9 +22,9 @@ reals state_of(const covariance_accumulator& c) { return {c.state().begin(), c.s
 covariance_accumulator accumulated(const data& a, bool hard) {
   covariance_accumulator c(a.k, a.d);
   if (hard)
-    c.add_block(a.features(), a.label);
+    c.add_block(a.features(), a.hard());
   else
-    c.add_block(a.features(), a.memberships());
+    c.add_block(a.features(), a.soft());
   return c;
 }
 
@@ -35,7 +36,7 @@ bool close(double got, long double want, double relative) {
 covariance_accumulator part(const data& a, index_t first, index_t last) {
   covariance_accumulator c(a.k, a.d);
   c.add_block(weakly::view(a.z.data() + first * a.d, last - first, a.d),
-              std::span(a.label).subspan(std::size_t(first), std::size_t(last - first)));
+              membership_view::hard(std::span(a.label).subspan(std::size_t(first), std::size_t(last - first)), a.k));
   return c;
 }
 
@@ -44,7 +45,8 @@ covariance_accumulator part(const data& a, index_t first, index_t last) {
 TEST_CASE("covariance_accumulator of three rows worked by hand") {
   covariance_accumulator c(2, 2);
   const reals z{1, 0, 0, 2, 3, 4};
-  c.add_block(weakly::view(z.data(), 3, 2), std::vector<int>{0, 1, 0});
+  const std::vector<int> label{0, 1, 0};
+  c.add_block(weakly::view(z.data(), 3, 2), membership_view::hard(label, 2));
   CHECK(state_of(c) == reals{3, 2, 1, 10, 12, 16, 0, 0, 4});
   CHECK(c.count() == 3);
   CHECK(c.weights()[0] == 2);
@@ -52,7 +54,7 @@ TEST_CASE("covariance_accumulator of three rows worked by hand") {
   CHECK(c.covariance()(1, 1) == 20);
   CHECK(c.packed_covariance(1)[2] == 4);
   // M_1 = I + (2 / 0.5) diag(0, 4) / 1, M = I + 4/3 [10 12; 12 20]
-  CHECK(c.rate_classes(0.5).rate[1] == doctest::Approx(std::log(17.0) / 2));
+  CHECK(c.rate_classes(0.5).rates[1] == doctest::Approx(std::log(17.0) / 2));
   CHECK(c.rate(0.5) == doctest::Approx(std::log((1 + 40.0 / 3) * (1 + 80.0 / 3) - 256) / 2));
 }
 
@@ -64,11 +66,11 @@ TEST_CASE("covariance_accumulator gives the stored rates") {
       const covariance_accumulator c = accumulated(s.input, hard);
       const weakly::rate_terms r = c.reduction(s.eps_squared);
       const weakly::class_rates classes = c.rate_classes(s.eps_squared);
-      CHECK(r.whole == doctest::Approx(s.rate).epsilon(1e-10));
-      CHECK(r.classes == doctest::Approx(s.classes).epsilon(1e-10));
+      CHECK(r.rate == doctest::Approx(s.rate).epsilon(1e-10));
+      CHECK(r.class_rate == doctest::Approx(s.classes).epsilon(1e-10));
       CHECK(std::abs(r.reduction - s.reduction) <= 1e-10 * std::max(1.0, s.reduction));
       for (std::size_t j = 0; j < s.per_class.size(); ++j)
-        CHECK(classes.rate[j] == doctest::Approx(s.per_class[j]).epsilon(1e-10));
+        CHECK(classes.rates[j] == doctest::Approx(s.per_class[j]).epsilon(1e-10));
     }
   }
 }
@@ -93,7 +95,7 @@ TEST_CASE("covariance_accumulator agrees with its definition at sizes on either 
       }
       if (d > 65) continue;
       CHECK(close(c.rate(0.1), rate(b, 0.1), 1e-12));
-      CHECK(close(c.rate_classes(0.1).total, rate_of_classes(b, 0.1), 1e-12));
+      CHECK(close(c.rate_classes(0.1).class_rate, rate_of_classes(b, 0.1), 1e-12));
       const weakly::rate_terms r = c.reduction(0.1);
       CHECK(close(r.reduction, rate(b, 0.1) - rate_of_classes(b, 0.1), 1e-12));
       CHECK(r.reduction >= 0);
@@ -118,7 +120,7 @@ TEST_CASE("covariance_accumulator: rows one by one, lists and a matrix of member
       }
     begin.push_back(static_cast<unsigned short>(classes.size()));
   }
-  lists.add_block(a.features(), begin, classes, weights);
+  lists.add_block(a.features(), membership_view::sparse(begin, classes, weights, a.k));
   const covariance_accumulator hard = accumulated(a, true);
   for (std::size_t e = 0; e < matrix.state().size(); ++e) {
     CHECK(rows.state()[e] == doctest::Approx(matrix.state()[e]).epsilon(1e-12));
@@ -137,18 +139,18 @@ TEST_CASE_TEMPLATE("covariance_accumulator has the same bits for every executor 
     const auto rows = weakly::view(z.data(), a.n, a.d), columns = weakly::view(by_column.data(), a.n, a.d, 1, a.n);
     covariance_accumulator one(a.k, a.d), threads(a.k, a.d), layout(a.k, a.d);
     if (soft) {
-      one.add_block(rows, a.memberships());
-      threads.add_block(pool, rows, a.memberships());
-      layout.add_block(columns, a.memberships());
+      one.add_block(rows, a.soft());
+      threads.add_block(pool, rows, a.soft());
+      layout.add_block(columns, a.soft());
     } else {
-      one.add_block(rows, a.label);
-      threads.add_block(pool, rows, a.label);
-      layout.add_block(columns, a.label);
+      one.add_block(rows, a.hard());
+      threads.add_block(pool, rows, a.hard());
+      layout.add_block(columns, a.hard());
     }
     CHECK(same_bits(state_of(one), state_of(threads)));
     CHECK(same_bits(state_of(one), state_of(layout)));
     CHECK(one.reduction(0.5).reduction == threads.reduction(pool, 0.5).reduction);
-    CHECK(one.rate_classes(0.5).rate == threads.rate_classes(pool, 0.5).rate);
+    CHECK(one.rate_classes(0.5).rates == threads.rate_classes(pool, 0.5).rates);
   }
 }
 
@@ -173,7 +175,8 @@ TEST_CASE("covariance_accumulator: a window slides by what comes in and what goe
   const data a = make_data(support::rounds(600), 12, 3, 9);
   const index_t step = 20, width = 200 <= a.n / 2 ? 200 : a.n / 2;
   covariance_accumulator window = part(a, 0, width);
-  for (index_t first = 0; first + width + step <= a.n; first += step) {
+  index_t first = 0;
+  for (; first + width + step <= a.n; first += step) {
     window.merge(part(a, first + width, first + width + step));
     window.subtract(part(a, first, first + step));
     const covariance_accumulator anew = part(a, first + step, first + step + width);
@@ -181,7 +184,9 @@ TEST_CASE("covariance_accumulator: a window slides by what comes in and what goe
     for (std::size_t e = 0; e < anew.state().size(); ++e) CHECK(std::abs(window.state()[e] - anew.state()[e]) < 1e-12);
   }
   const covariance_accumulator before = window;
-  window.subtract_block(weakly::seq, weakly::view(a.z.data() + (a.n - 1) * a.d, 1, a.d), std::span(a.label).last(1));
+  const index_t last = first + width - 1;
+  window.subtract_block(weakly::view(a.z.data() + last * a.d, 1, a.d),
+                        membership_view::hard(std::span(a.label).subspan(std::size_t(last), 1), a.k));
   CHECK(window.count() == before.count() - 1);
 }
 
@@ -198,7 +203,7 @@ TEST_CASE("covariance_accumulator: all rows taken leave a state of zeros") {
                   std::span(a.pi).subspan(std::size_t(i * a.k), std::size_t(a.k)));
     c.subtract(parts);
     CHECK(state_of(c) == reals(c.state().size()));
-    CHECK(c.reduction(0.5).whole == 0);
+    CHECK(c.reduction(0.5).rate == 0);
   }
 }
 
@@ -239,24 +244,26 @@ TEST_CASE("covariance_accumulator keeps nothing of a batch with a bad row, and n
   std::string message;
 #if WEAKLY_HAS_EXCEPTIONS
   try {
-    c.add_block(bad.features(), bad.label);
+    c.add_block(bad.features(), bad.hard());
   } catch (const weakly::value_error& e) {
     message = e.what();
   }
   CHECK(message.find("feature 4 of row 2071 is inf") != std::string::npos);
 #endif
-  CHECK_THROWS_AS(c.add_block(bad.features(), bad.memberships()), weakly::value_error);
+  CHECK_THROWS_AS(c.add_block(bad.features(), bad.soft()), weakly::value_error);
   bad = a;
   bad.label[2999] = 3;
-  CHECK_THROWS_AS(c.add_block(bad.features(), bad.label), weakly::label_error);
+  CHECK_THROWS_AS(c.add_block(bad.features(), bad.hard()), weakly::label_error);
   for (const double entry : {-0.25, 1.5, std::nan("")}) {
     bad = a;
     bad.pi[std::size_t(2998 * a.k)] = entry;
-    CHECK_THROWS_AS(c.add_block(bad.features(), bad.memberships()), weakly::value_error);
+    CHECK_THROWS_AS(c.add_block(bad.features(), bad.soft()), weakly::value_error);
   }
-  CHECK_THROWS_AS(c.add_block(a.features(), std::span(a.label).first(10)), weakly::shape_error);
-  CHECK_THROWS_AS(c.add_block(weakly::view(a.z.data(), a.n, 5), a.label), weakly::shape_error);
-  CHECK_THROWS_AS(c.add_block(a.features(), weakly::view(a.pi.data(), a.n, 2)), weakly::shape_error);
+  CHECK_THROWS_AS(c.add_block(a.features(), membership_view::hard(std::span(a.label).first(10), 3)),
+                  weakly::shape_error);
+  CHECK_THROWS_AS(c.add_block(weakly::view(a.z.data(), a.n, 5), a.hard()), weakly::shape_error);
+  CHECK_THROWS_AS(c.add_block(a.features(), membership_view::soft(weakly::view(a.pi.data(), a.n, 2))),
+                  weakly::shape_error);
   CHECK_THROWS_AS(c.add(reals(6), 3), weakly::label_error);
   CHECK_THROWS_AS(c.add(reals(6), -1), weakly::label_error);
   CHECK_THROWS_AS(c.add(reals(5), 1), weakly::shape_error);
@@ -264,13 +271,13 @@ TEST_CASE("covariance_accumulator keeps nothing of a batch with a bad row, and n
   CHECK_THROWS_AS(c.add(reals(6), reals{0.5, 0.1, 0.1}), weakly::value_error);
   const reals two_rows(12), ones(2, 1.0);
   const auto lists = [&](const std::vector<int>& begin, const std::vector<int>& classes, const reals& weights) {
-    c.add_block(weakly::view(two_rows.data(), 2, 6), begin, classes, weights);
+    c.add_block(weakly::view(two_rows.data(), 2, 6), membership_view::sparse(begin, classes, weights, 3));
   };
   CHECK_THROWS_AS(lists({0, 2, 1}, {0, 1}, reals(2, 0.5)), weakly::shape_error);
   CHECK_THROWS_AS(lists({0, 1, 3}, {0, 1}, ones), weakly::shape_error);
   CHECK_THROWS_AS(lists({-1, 1, 2}, {0, 1}, ones), weakly::shape_error);
   CHECK_THROWS_AS(lists({0, 1, 2}, {0, 3}, ones), weakly::label_error);
-  CHECK_THROWS_AS(lists({0, 0, 1}, {0, 1}, ones), weakly::value_error);
+  CHECK_THROWS_AS(lists({0, 0, 2}, {0, 1}, ones), weakly::value_error);
   CHECK_THROWS_AS(lists({0, 1, 2}, {0, 1}, reals(3, 1.0)), weakly::shape_error);
   CHECK_THROWS_AS(lists({}, {}, {}), weakly::shape_error);
   CHECK(state_of(c) == before);
@@ -278,10 +285,11 @@ TEST_CASE("covariance_accumulator keeps nothing of a batch with a bad row, and n
 
 TEST_CASE("covariance_accumulator without rows, with one class and with an empty class") {
   covariance_accumulator none(3, 4);
-  none.add_block(weakly::view(static_cast<const double*>(nullptr), 0, 4), std::vector<int>());
+  const std::vector<int> no_label;
+  none.add_block(weakly::view(static_cast<const double*>(nullptr), 0, 4), membership_view::hard(no_label, 3));
   CHECK(none.rate(0.5) == 0);
-  CHECK(none.rate_classes(0.5).total == 0);
-  CHECK(none.rate_classes(0.5).rate == reals(3));
+  CHECK(none.rate_classes(0.5).class_rate == 0);
+  CHECK(none.rate_classes(0.5).rates == reals(3));
   CHECK(none.reduction(0.5).reduction == 0);
 
   data a = make_data(60, 5, 1, 1);
@@ -289,8 +297,8 @@ TEST_CASE("covariance_accumulator without rows, with one class and with an empty
   a.k = 3;
   a.label.assign(a.label.size(), 1);
   const weakly::class_rates rates = accumulated(a, true).rate_classes(0.5);
-  CHECK(rates.rate[0] == 0);
-  CHECK(rates.total == rates.rate[1]);
+  CHECK(rates.rates[0] == 0);
+  CHECK(rates.class_rate == rates.rates[1]);
 }
 
 TEST_CASE("covariance_accumulator: rates do not change when all rows come twice, are rotated or reordered") {
@@ -305,11 +313,11 @@ TEST_CASE("covariance_accumulator: rates do not change when all rows come twice,
     y = s * x + c * y;
     x = u;
   }
-  CHECK(accumulated(a, true).reduction(0.5).classes == doctest::Approx(once.classes).epsilon(1e-12));
+  CHECK(accumulated(a, true).reduction(0.5).class_rate == doctest::Approx(once.class_rate).epsilon(1e-12));
   std::reverse(a.label.begin(), a.label.end());
   for (index_t i = 0; i < a.n / 2; ++i)
     std::swap_ranges(a.z.begin() + i * a.d, a.z.begin() + (i + 1) * a.d, a.z.begin() + (a.n - 1 - i) * a.d);
-  CHECK(accumulated(a, true).reduction(0.5).whole == doctest::Approx(once.whole).epsilon(1e-12));
+  CHECK(accumulated(a, true).reduction(0.5).rate == doctest::Approx(once.rate).epsilon(1e-12));
 }
 
 TEST_CASE("covariance_accumulator refuses sizes and distortions that are none, and covariances that overflow") {

@@ -80,7 +80,7 @@ TEST_CASE("effective_rank of nothing is 0, and of what is not finite an error") 
 TEST_CASE("the spectrum of accumulated features is that of their covariance, whole and by class") {
   const data a = make_data(200, 23, 3, 4);
   weakly::covariance_accumulator c(a.k, a.d);
-  c.add_block(a.features(), a.label);
+  c.add_block(a.features(), a.hard());
   for (index_t j = -1; j < a.k; ++j) {
     const std::vector<double> s = j < 0 ? c.spectrum() : c.spectrum(j);
     CHECK(std::is_sorted(s.rbegin(), s.rend()));
@@ -91,7 +91,7 @@ TEST_CASE("the spectrum of accumulated features is that of their covariance, who
       rate += std::log1p(scale * x) / 2;
     }
     CHECK(sum == doctest::Approx(j < 0 ? double(a.n) : c.weights()[std::size_t(j)]).epsilon(1e-13));  // unit rows
-    CHECK(rate == doctest::Approx(j < 0 ? c.rate(0.5) : c.rate_classes(0.5).rate[std::size_t(j)]).epsilon(1e-12));
+    CHECK(rate == doctest::Approx(j < 0 ? c.rate(0.5) : c.rate_classes(0.5).rates[std::size_t(j)]).epsilon(1e-12));
   }
   CHECK_THROWS_AS(c.spectrum(3), weakly::label_error);
   c.state()[5] = std::nan("");

@@ -26,7 +26,7 @@ struct subspaces {
   auto bases() const { return weakly::view(u.data(), features.d, k * p); }
   weakly::covariance_accumulator covariance() const {
     weakly::covariance_accumulator c(features.k, features.d);
-    c.add_block(features.features(), features.label);
+    c.add_block(features.features(), features.hard());
     return c;
   }
 };

@@ -34,7 +34,7 @@ struct fit {
   auto coefficients() const { return weakly::view(a.data(), features.k, q); }
   covariance_accumulator covariance() const {
     covariance_accumulator c(features.k, features.d);
-    c.add_block(features.features(), features.memberships());
+    c.add_block(features.features(), features.soft());
     return c;
   }
 };
@@ -146,13 +146,13 @@ TEST_CASE("variational_rate has the gradients that central differences have") {
       reals features(f.features.z.size());
       const auto to = weakly::view(features.data(), 14, 5);
       variational_rate_features(seq, f.covariance(), f.dictionary(), f.coefficients(), f.features.features(),
-                                f.features.memberships(), to, options);
+                                f.features.soft(), to, options);
       for (std::size_t e = 0; e < features.size(); ++e)
         CHECK(features[e] == doctest::Approx(slope(f.features.z[e], value)).epsilon(1e-6));
       if (soft) continue;
       reals hard(features.size());
       variational_rate_features(seq, f.covariance(), f.dictionary(), f.coefficients(), f.features.features(),
-                                f.features.label, weakly::view(hard.data(), 14, 5), options);
+                                f.features.hard(), weakly::view(hard.data(), 14, 5), options);
       for (std::size_t e = 0; e < features.size(); ++e) CHECK(hard[e] == doctest::Approx(features[e]).epsilon(1e-13));
     }
 }
@@ -200,7 +200,7 @@ TEST_CASE("variational_rate is above R_c where the fit is exact, whatever the an
       }
       const variational_rate_terms t = variational_rate(c, f.dictionary(), f.coefficients(), discard, discard, options);
       CHECK(t.penalty < 1e-20);
-      CHECK(t.rate >= c.rate_classes(options.eps_squared).total);
+      CHECK(t.rate >= c.rate_classes(options.eps_squared).class_rate);
     }
 }
 
@@ -242,8 +242,8 @@ TEST_CASE_TEMPLATE("variational_rate has the same bits for every executor, layou
   const auto in_rows = weakly::view(gamma.data(), d, q), coefficients = weakly::view(a.data(), k, q);
   const auto features = weakly::view(z.data(), n, d);
   weakly::thread_pool pool(3);
-  variational_rate_features(pool, c, in_rows, coefficients, features, f.features.label, weakly::view(gz.data(), n, d));
-  variational_rate_features(seq, c, in_columns, coefficients, features, f.features.label, features);
+  variational_rate_features(pool, c, in_rows, coefficients, features, f.features.hard(), weakly::view(gz.data(), n, d));
+  variational_rate_features(seq, c, in_columns, coefficients, features, f.features.hard(), features);
   CHECK(same_bits(z, gz));
   const auto one =
       variational_rate(seq, c, in_columns, coefficients, weakly::view(g.data(), d, q), weakly::view(h.data(), k, q));
@@ -272,9 +272,10 @@ TEST_CASE("variational_rate: a class without weight adds nothing, and neither do
   for (std::size_t l = 5; l < 10; ++l) CHECK(g.coefficients[l] == 0);
   reals gz(80, 1.0);
   std::vector<int> label(20, 1);
-  CHECK_THROWS_AS(variational_rate_features(seq, f.covariance(), f.dictionary(), f.coefficients(),
-                                            f.features.features(), label, weakly::view(gz.data(), 20, 4)),
-                  weakly::value_error);
+  CHECK_THROWS_AS(
+      variational_rate_features(seq, f.covariance(), f.dictionary(), f.coefficients(), f.features.features(),
+                                weakly::membership_view::hard(label, 3), weakly::view(gz.data(), 20, 4)),
+      weakly::value_error);
   CHECK(gz == reals(80, 1.0));
   const fit with_empty = latched(f.features, 2, covariance_scale::class_size);
   CHECK(with_empty.a[std::size_t(6 + 2)] == 0);
@@ -335,7 +336,7 @@ TEST_CASE("variational_rate refuses what does not fit and writes nothing then") 
   z[5] = std::nan("");
   const reals before = z;
   CHECK_THROWS_AS(
-      variational_rate_features(seq, c, f.dictionary(), f.coefficients(), in_place, f.features.label, in_place),
+      variational_rate_features(seq, c, f.dictionary(), f.coefficients(), in_place, f.features.hard(), in_place),
       weakly::value_error);
   CHECK(same_bits(z, before));
   CHECK(g == reals(20));

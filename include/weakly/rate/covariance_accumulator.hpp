@@ -10,10 +10,10 @@
 #include <weakly/core/view.hpp>
 #include <weakly/rate/detail/cholesky.hpp>
 #include <weakly/rate/detail/class_covariances.hpp>
-#include <weakly/rate/detail/class_memberships.hpp>
 #include <weakly/rate/detail/feature_rows.hpp>
 #include <weakly/rate/detail/packed_triangle.hpp>
 #include <weakly/rate/detail/symmetric_eigen.hpp>
+#include <weakly/rate/membership_view.hpp>
 
 #include <algorithm>
 #include <cmath>
@@ -28,15 +28,15 @@ namespace weakly::inline v0 {
 
 /// The coding rate of each class, in nats.
 struct class_rates {
-  std::vector<double> rate;  ///< k, logdet(M_j) / 2; 0 for a class without weight
-  double total = 0;          ///< R_c, the sum over j of w_j / n times rate(j)
+  std::vector<double> rates;  ///< k, logdet(M_j) / 2; 0 for a class without weight
+  double class_rate = 0;      ///< R_c, the sum over j of w_j / n times rates(j)
 };
 
 /// What rate reduction is the difference of, in nats.
 struct rate_terms {
-  double whole = 0;      ///< R
-  double classes = 0;    ///< R_c
-  double reduction = 0;  ///< R - R_c, summed up class by class, so that equal rates cancel
+  double rate = 0;        ///< R
+  double class_rate = 0;  ///< R_c
+  double reduction = 0;   ///< R - R_c, summed up class by class, so that equal rates cancel
 };
 
 /// Class covariances of features that pass by in batches, and the coding rates that follow from them.
@@ -48,7 +48,7 @@ struct rate_terms {
 /// with z_i a row of d features and Pi(i, j) how much it belongs to class j: 1 and 0 for labels, rows that add up to
 /// one otherwise. Nothing is centred. The state is 1 + k + k d (d + 1) / 2 numbers and does not depend on eps_squared.
 ///
-/// All sums are in double, whatever the features are stored as. Memory beside the state: max(1024, 16 k) rows of d
+/// All sums are in double, whatever the features are stored as. Memory beside the state: max(1024, 32 k) rows of d
 /// doubles. Taken at construction, none in `add`, `add_block` and `merge`. Sources: Yu, Chan, You, Song, Ma, "Learning
 /// Diverse and Discriminative Representations via the Principle of Maximal Coding Rate Reduction", NeurIPS 2020, arXiv
 /// 2006.08558.
@@ -106,72 +106,55 @@ class covariance_accumulator {
 
   /// As above, for a row that belongs to all classes.
   ///
-  /// memberships  k  not negative; they add up to one within a hundredth, which is what bfloat16 needs
+  /// memberships  k  not negative; they add up to one within membership_view::tolerance
   ///
   /// Throws value_error for memberships that do not. O(d^2) for each that is not zero.
   template <real_vector Row, real_vector Memberships>
   void add(const Row& row, const Memberships& memberships) {
     constexpr const char* name = "covariance_accumulator::add";
     const auto pi = view(memberships);
-    using T = typename decltype(pi)::value_type;
-    const matrix_view<const T> one_row(pi.data(), {1, pi.extent(0)}, {0, pi.stride(0)});
-    const auto members = detail::class_memberships::of_matrix(one_row);
-    members.require(name, seq, 1, classes_);
+    detail::require_extent("covariance_accumulator::add: memberships", pi, 0, classes_);
+    const auto as_row = as_rows(pi);
+    const membership_view members = membership_view::soft(as_row);
+    members.require(name);
     read_row(name, view(row));
-    members.for_classes(0, [&](index_t c, double weight) { add_row(c, weight); });
+    members.for_members(name, [&](index_t, index_t c, double weight) { add_row(c, weight); });
     state_[0] += 1;
   }
 
   /// Adds the rows of a batch.
   ///
-  /// features  n x d
-  /// labels    n      integers in [0, k)
+  /// features     n x d
+  /// memberships  n     of k classes: membership_view::hard, soft or sparse
   ///
-  /// Throws shape_error; label_error; value_error that names the first row with a NaN or an infinity. Nothing of the
-  /// batch is added then. Same bits for every executor and layout; another division into batches rounds otherwise.
-  /// n = 0 adds nothing. O(n d^2). Squares that overflow (features above 1e150) are found by what reads the state.
-  template <executor Exec, real_matrix Features, label_vector Labels>
-  void add_block(Exec&& ex, const Features& features, const Labels& labels) {
-    add_members(ex, features, detail::class_memberships::of_labels(labels));
+  /// Throws shape_error; value_error that names the first row with a NaN or an infinity; for memberships what
+  /// membership_view throws. Nothing of the batch is added then. Same bits for every executor and layout; another
+  /// division into batches rounds otherwise. n = 0 adds nothing. O(n d^2), or m d^2 for m memberships that are not
+  /// zero. Squares that overflow (features above 1e150) are found by what reads the state.
+  template <executor Exec, real_matrix Features>
+  void add_block(Exec&& ex, const Features& features, const membership_view& memberships) {
+    constexpr const char* name = "covariance_accumulator::add_block";
+    const auto z = view(features);
+    detail::require_extent("covariance_accumulator::add_block: features", z, 1, features_);
+    if (memberships.rows() != z.extent(0) || memberships.classes() != classes_)
+      detail::fail<shape_error>(name, ": memberships of ", memberships.rows(), " rows and ", memberships.classes(),
+                                " classes for ", z.extent(0), " rows of features and ", classes_, " classes");
+    const detail::row_source<double> x(z);
+    memberships.require(name);
+    detail::require_finite_features(name, ex, x, z.extent(0));
+    double* const to = packed(0);
+    waiting_.clear();  // an executor that threw may have left something
+    memberships.for_members(name, [&](index_t i, index_t c, double weight) {
+      if (waiting_.full()) waiting_.flush(ex, x, to);
+      waiting_.push(i, c, weight);
+      state_[static_cast<std::size_t>(1 + c)] += weight;
+    });
+    waiting_.flush(ex, x, to);
+    state_[0] += static_cast<double>(z.extent(0));
   }
-  template <real_matrix Features, label_vector Labels>
-  void add_block(const Features& features, const Labels& labels) {
-    add_block(seq, features, labels);
-  }
-
-  /// As above, for rows that belong to several classes.
-  ///
-  /// memberships  n x k  Pi: not negative; rows add up to one within a hundredth
-  ///
-  /// Throws value_error, with row and class, for memberships that are not. O(n k + m d^2) for m memberships that are
-  /// not zero.
-  template <executor Exec, real_matrix Features, real_matrix Memberships>
-  void add_block(Exec&& ex, const Features& features, const Memberships& memberships) {
-    add_members(ex, features, detail::class_memberships::of_matrix(memberships));
-  }
-  template <real_matrix Features, real_matrix Memberships>
-  void add_block(const Features& features, const Memberships& memberships) {
+  template <real_matrix Features>
+  void add_block(const Features& features, const membership_view& memberships) {
     add_block(seq, features, memberships);
-  }
-
-  /// As above, for memberships as lists.
-  ///
-  /// row_begin    n + 1  row i has the entries row_begin(i), ..., row_begin(i + 1) - 1
-  /// class_index  m      classes in [0, k), in any order; a class that a row lists twice has the sum
-  /// memberships  m      not negative; those of a row add up to one within a hundredth
-  ///
-  /// Throws shape_error where row_begin runs backwards or beyond m. O(n + m d^2).
-  template <executor Exec, real_matrix Features, label_vector Begin, label_vector Classes, real_vector Memberships>
-  void add_block(Exec&& ex, const Features& features, const Begin& row_begin, const Classes& class_index,
-                 const Memberships& memberships) {
-    add_members(
-        ex, features,
-        detail::class_memberships::of_lists("covariance_accumulator::add_block", row_begin, class_index, memberships));
-  }
-  template <real_matrix Features, label_vector Begin, label_vector Classes, real_vector Memberships>
-  void add_block(const Features& features, const Begin& row_begin, const Classes& class_index,
-                 const Memberships& memberships) {
-    add_block(seq, features, row_begin, class_index, memberships);
   }
 
   /// Adds what `other` has seen: each number of the state is added to its like, which equals one pass over both to
@@ -207,11 +190,15 @@ class covariance_accumulator {
 
   /// Takes back the rows of a batch, arguments as for add_block. Throws as add_block and subtract do, and then takes
   /// nothing. Allocates another accumulator.
-  template <executor Exec, class... Batch>
-  void subtract_block(Exec&& ex, const Batch&... batch) {
+  template <executor Exec, real_matrix Features>
+  void subtract_block(Exec&& ex, const Features& features, const membership_view& memberships) {
     covariance_accumulator gone(classes_, features_);
-    gone.add_block(ex, batch...);
+    gone.add_block(ex, features, memberships);
     subtract(gone);
+  }
+  template <real_matrix Features>
+  void subtract_block(const Features& features, const membership_view& memberships) {
+    subtract_block(seq, features, memberships);
   }
 
   /// R, in nats; 0 when there are no rows.
@@ -234,15 +221,15 @@ class covariance_accumulator {
     constexpr const char* name = "covariance_accumulator::rate_classes";
     const double beta = beta_of(name, eps_squared);
     class_rates result;
-    result.rate.resize(static_cast<std::size_t>(classes_));
+    result.rates.resize(static_cast<std::size_t>(classes_));
     ex(classes_, [&](index_t c) {
       if (weight(c) == 0) return;
       detail::cholesky<double> factor(features_, false);
       fill(factor, beta / weight(c), packed_covariance(c).data(), 1);
-      result.rate[static_cast<std::size_t>(c)] = half_log_det(name, factor, c);
+      result.rates[static_cast<std::size_t>(c)] = half_log_det(name, factor, c);
     });
     for (index_t c = 0; c < classes_; ++c)
-      if (weight(c) != 0) result.total += weight(c) / state_[0] * result.rate[static_cast<std::size_t>(c)];
+      if (weight(c) != 0) result.class_rate += weight(c) / state_[0] * result.rates[static_cast<std::size_t>(c)];
     return result;
   }
   class_rates rate_classes(double eps_squared) const { return rate_classes(seq, eps_squared); }
@@ -253,11 +240,11 @@ class covariance_accumulator {
   rate_terms reduction(Exec&& ex, double eps_squared) const {
     const class_rates classes = rate_classes(ex, eps_squared);
     rate_terms result;
-    result.whole = rate(eps_squared);
-    result.classes = classes.total;
+    result.rate = rate(eps_squared);
+    result.class_rate = classes.class_rate;
     for (index_t c = 0; c < classes_; ++c)
       if (weight(c) != 0)
-        result.reduction += weight(c) / state_[0] * (result.whole - classes.rate[static_cast<std::size_t>(c)]);
+        result.reduction += weight(c) / state_[0] * (result.rate - classes.rates[static_cast<std::size_t>(c)]);
     return result;
   }
   rate_terms reduction(double eps_squared) const { return reduction(seq, eps_squared); }
@@ -291,8 +278,7 @@ class covariance_accumulator {
                                 other.features_, " features and ", classes_, " classes of ", features_);
   }
   double beta_of(const char* function, double eps_squared) const {
-    if (!(eps_squared > 0 && std::isfinite(eps_squared)))
-      detail::fail<option_error>(function, ": eps_squared is ", eps_squared, "; it must be positive and finite");
+    detail::require_eps_squared(function, eps_squared, features_);
     return static_cast<double>(features_) / eps_squared;
   }
 
@@ -318,36 +304,6 @@ class covariance_accumulator {
   void add_row(index_t c, double weight) {
     detail::add_square(row_.data(), features_, weight, packed(c));
     state_[static_cast<std::size_t>(1 + c)] += weight;
-  }
-
-  template <class Exec, class Features>
-  void add_members(Exec& ex, const Features& features, const detail::class_memberships& members) {
-    constexpr const char* name = "covariance_accumulator::add_block";
-    const auto z = view(features);
-    detail::require_extent("covariance_accumulator::add_block: features", z, 1, features_);
-    const detail::row_source<double> x(z);
-    const index_t n = z.extent(0);
-    members.require(name, ex, n, classes_);
-    detail::require_finite_features(name, ex, x, n);
-    double* const to = packed(0);
-    waiting_.clear();  // an executor that threw may have left something
-    const auto push = [&](index_t i, index_t c, double weight) {
-      if (waiting_.full()) waiting_.flush(ex, x, to);
-      waiting_.push(i, c, weight);
-      state_[static_cast<std::size_t>(1 + c)] += weight;
-    };
-    if (members.is_matrix()) {
-      // Class by class, so that many rows of one class are added at once, in blocks of rows that stay in the caches.
-      constexpr index_t block = 4096;
-      for (index_t first = 0; first < n; first += block)
-        for (index_t c = 0; c < classes_; ++c)
-          for (index_t i = first; i < std::min(n, first + block); ++i)
-            if (const double weight = members.weight(i, c); weight != 0) push(i, c, weight);
-    } else {
-      for (index_t i = 0; i < n; ++i) members.for_classes(i, [&](index_t c, double weight) { push(i, c, weight); });
-    }
-    waiting_.flush(ex, x, to);
-    state_[0] += static_cast<double>(n);
   }
 
   std::vector<double> spectrum_of(matrix<double>&& c) const {

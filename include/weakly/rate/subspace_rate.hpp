@@ -29,8 +29,7 @@ class subspace_bases {
   template <class Bases>
   subspace_bases(const char* name, const Bases& bases, index_t subspaces, index_t features, double eps_squared)
       : name_(name), d_(features), k_(subspaces), eps_squared_(eps_squared) {
-    if (!(eps_squared > 0 && std::isfinite(eps_squared)))
-      fail<option_error>(name, ": eps_squared is ", eps_squared, "; it must be positive and finite");
+    require_eps_squared(name, eps_squared, d_);
     if (subspaces < 1) fail<option_error>(name, ": ", subspaces, " subspaces; give at least one");
     const auto u = view(bases);
     q_ = u.extent(1);
@@ -103,9 +102,9 @@ class subspace_bases {
 /// A gradient with respect to bases, written column by column.
 template <class Grad>
 row_sink<double> basis_sink(const subspace_bases& u, Grad& grad) {
-  row_sink<double> to = matrix_sink(u.name(), "grad_bases", grad, u.features(), u.columns());
+  row_sink<double> to = rate_sink<double>(u.name(), "basis_grad", grad, u.features(), u.columns());
   if constexpr (!std::is_same_v<std::remove_cvref_t<Grad>, discard_output>) {
-    const auto v = view(grad);
+    const auto v = as_rows(view(grad));
     to = row_sink<double>(matrix_view<typename decltype(v)::element_type>(v.data(), {v.extent(1), v.extent(0)},
                                                                           {v.stride(1), v.stride(0)}));
   }
@@ -171,26 +170,25 @@ class projected_subspace {
 ///
 ///     R_c(Z | U) = sum over j of logdet(I_p + p / (n eps_squared) U_j' Z'Z U_j) / 2
 ///     N_j the matrix inside, a = p / (n eps_squared), V_j = Z U_j:
-///     grad_features = a sum over j of V_j N_j^-1 U_j',   grad_bases = a Z' V_j N_j^-1 for columns j p, ..., (j + 1) p
+///     feature_grad = a sum over j of V_j N_j^-1 U_j',   basis_grad = a Z' V_j N_j^-1 for columns j p, ..., (j + 1) p
 ///     - 1
 ///
 /// features       n x d
 /// bases          d x k p  U_1, ..., U_k side by side; orthonormal columns are usual and not needed
 /// subspaces               k
 /// eps_squared             the squared distortion, positive
-/// grad_features  n x d    or discard; may be the storage of `features`
-/// grad_bases     d x k p  or discard; may be the storage of `bases`
+/// feature_grad  n x d    or discard; may be the storage of `features`
+/// basis_grad     d x k p  or discard; may be the storage of `bases`
 ///
-/// Returns the rate, in nats; 0, with gradients of 0, for n = 0 or p = 0. Throws shape_error where the columns of the
-/// bases are no multiple of k; option_error; value_error for a NaN or an infinity and for features that overflow, and
-/// writes nothing then. O(n d k p + n k p^2 + k p^3), each gradient n d k p more; allocates n k p, d k p and, a task,
-/// 128 d and 128 p + 3 p^2. Same bits for every executor and layout; tasks are 64 rows, then subspaces, then 64 rows.
-/// Source: Yu, Buchanan, Pai, Chu, Wu, Tong, Haeffele, Ma, "White-Box Transformers via Sparse Rate Reduction", NeurIPS
-/// 2023, arXiv 2306.01129, whose layers replace the inverse by its first-order expansion.
-template <executor Exec, real_matrix Features, real_matrix Bases, detail::matrix_output GradFeatures,
-          detail::matrix_output GradBases>
+/// Returns the rate, in nats; 0, with gradients of 0, for n = 0, d = 0 or p = 0. Throws shape_error where the columns
+/// of the bases are no multiple of k; option_error; value_error for a NaN or an infinity and for features that
+/// overflow, and writes nothing then. O(n d k p + n k p^2 + k p^3), each gradient n d k p more; allocates n k p, d k p
+/// and, a task, 128 d and 128 p + 3 p^2. Same bits for every executor and layout; tasks are 64 rows, then subspaces,
+/// then 64 rows. Source: Yu, Buchanan, Pai, Chu, Wu, Tong, Haeffele, Ma, "White-Box Transformers via Sparse Rate
+/// Reduction", NeurIPS 2023, arXiv 2306.01129, whose layers replace the inverse by its first-order expansion.
+template <executor Exec, real_matrix Features, real_matrix Bases, real_output FeatureGrad, real_output BasisGrad>
 double subspace_rate(Exec&& ex, const Features& features, const Bases& bases, index_t subspaces, double eps_squared,
-                     GradFeatures&& grad_features, GradBases&& grad_bases) {
+                     FeatureGrad&& feature_grad, BasisGrad&& basis_grad) {
   constexpr const char* name = "subspace_rate";
   constexpr index_t most = detail::gathered_rows::most;
   const auto z = view(features);
@@ -198,9 +196,10 @@ double subspace_rate(Exec&& ex, const Features& features, const Bases& bases, in
   const detail::subspace_bases u(name, bases, subspaces, d, eps_squared);
   const index_t p = u.dimension(), q = u.columns();
   const detail::row_source<double> x(z);
-  const auto to = detail::matrix_sink(name, "grad_features", grad_features, n, d);
-  const auto to_bases = detail::basis_sink(u, grad_bases);
+  const auto to = detail::rate_sink<double>(name, "feature_grad", feature_grad, n, d);
+  const auto to_bases = detail::basis_sink(u, basis_grad);
   detail::require_finite_features(name, ex, x, n);
+  if (d == 0) return 0;  // no element of either gradient
   const double a = n > 0 ? u.scale(static_cast<double>(n)) : 0;
 
   const detail::aligned_array<double> projected(n * q), solved(to.empty() ? 0 : q * d),
@@ -258,10 +257,10 @@ double subspace_rate(Exec&& ex, const Features& features, const Bases& bases, in
   for (index_t l = 0; !to_bases.empty() && l < q; ++l) to_bases.put_part(l, 0, d, grad.data() + l * d);
   return rate;
 }
-template <real_matrix Features, real_matrix Bases, detail::matrix_output GradFeatures, detail::matrix_output GradBases>
+template <real_matrix Features, real_matrix Bases, real_output FeatureGrad, real_output BasisGrad>
 double subspace_rate(const Features& features, const Bases& bases, index_t subspaces, double eps_squared,
-                     GradFeatures&& grad_features, GradBases&& grad_bases) {
-  return subspace_rate(seq, features, bases, subspaces, eps_squared, grad_features, grad_bases);
+                     FeatureGrad&& feature_grad, BasisGrad&& basis_grad) {
+  return subspace_rate(seq, features, bases, subspaces, eps_squared, feature_grad, basis_grad);
 }
 
 /// As above, for features that passed by: Z'Z is the sum of all classes.
@@ -269,14 +268,14 @@ double subspace_rate(const Features& features, const Bases& bases, index_t subsp
 /// covariance  of d features
 ///
 /// O(classes d^2 + d^2 k p + k p^3); allocates d^2 + 2 d k p, and 3 p^2 a task. One task a subspace.
-template <executor Exec, real_matrix Bases, detail::matrix_output GradBases>
+template <executor Exec, real_matrix Bases, real_output BasisGrad>
 double subspace_rate(Exec&& ex, const covariance_accumulator& covariance, const Bases& bases, index_t subspaces,
-                     double eps_squared, GradBases&& grad_bases) {
+                     double eps_squared, BasisGrad&& basis_grad) {
   constexpr const char* name = "subspace_rate";
   const index_t d = covariance.features();
   const detail::subspace_bases u(name, bases, subspaces, d, eps_squared);
   const index_t p = u.dimension(), q = u.columns();
-  const auto to_bases = detail::basis_sink(u, grad_bases);
+  const auto to_bases = detail::basis_sink(u, basis_grad);
   const matrix<double> square = covariance.covariance();
   if (!detail::all_finite(square.data(), d * d))
     detail::fail<value_error>(name, ": the covariance overflows or holds a NaN");
@@ -312,10 +311,10 @@ double subspace_rate(Exec&& ex, const covariance_accumulator& covariance, const 
   for (index_t l = 0; !to_bases.empty() && l < q; ++l) to_bases.put_part(l, 0, d, grad.data() + l * d);
   return rate;
 }
-template <real_matrix Bases, detail::matrix_output GradBases>
+template <real_matrix Bases, real_output BasisGrad>
 double subspace_rate(const covariance_accumulator& covariance, const Bases& bases, index_t subspaces,
-                     double eps_squared, GradBases&& grad_bases) {
-  return subspace_rate(seq, covariance, bases, subspaces, eps_squared, grad_bases);
+                     double eps_squared, BasisGrad&& basis_grad) {
+  return subspace_rate(seq, covariance, bases, subspaces, eps_squared, basis_grad);
 }
 
 }  // namespace weakly::inline v0

@@ -9,9 +9,9 @@
 #include <weakly/core/view.hpp>
 #include <weakly/rate/covariance_accumulator.hpp>
 #include <weakly/rate/detail/cholesky.hpp>
-#include <weakly/rate/detail/class_memberships.hpp>
 #include <weakly/rate/detail/class_products.hpp>
 #include <weakly/rate/detail/feature_rows.hpp>
+#include <weakly/rate/membership_view.hpp>
 
 #include <algorithm>
 #include <cmath>
@@ -47,8 +47,7 @@ class tangent_bound {
       : features_(features), beta_(static_cast<double>(features) / eps_squared) {
     if (classes < 1 || features < 1)
       detail::fail<option_error>("tangent_bound: ", classes, " classes of ", features, " features; give at least one");
-    if (!(eps_squared > 0 && std::isfinite(eps_squared)))
-      detail::fail<option_error>("tangent_bound: eps_squared is ", eps_squared, "; it must be positive and finite");
+    detail::require_eps_squared("tangent_bound", eps_squared, features);
     offset_.assign(static_cast<std::size_t>(classes), 0.0);
     std::vector<double> rows(static_cast<std::size_t>(2 * features));
     rows[static_cast<std::size_t>(features)] = 1;
@@ -116,34 +115,58 @@ class tangent_bound {
 
   /// The bound of a batch and its gradients.
   ///
-  ///     grad_features(i) = (d / eps_squared) / n sum over j of Pi(i, j) Q_j z_i
-  ///     grad_memberships(i, j) = (a_j + (d / eps_squared) z_i' Q_j z_i) / (2n)
+  ///     feature_grad(i) = (d / eps_squared) / n sum over j of Pi(i, j) Q_j z_i
+  ///     membership_grad(i, j) = (a_j + (d / eps_squared) z_i' Q_j z_i) / (2n)
   ///
-  /// features          n x d
-  /// labels            n      integers in [0, k)
-  /// grad_features     n x d  or discard; may be the storage of `features`
-  /// grad_memberships  n x k  or discard; of labels, what one more bit of each class would cost
+  /// features         n x d
+  /// memberships      n      of k classes: membership_view::hard, soft or sparse
+  /// feature_grad     n x d  or discard; may be the storage of `features`
+  /// membership_grad  n x k  or discard; for sparse memberships a number for each entry. May be the storage of soft
+  /// ones
   ///
-  /// Returns the bound, 0 for n = 0. Throws shape_error; label_error; value_error that names the first row with a NaN
-  /// or an infinity; nothing is written then. O(n d^2), with grad_memberships O(n k d^2); allocates O(n), n k for
-  /// grad_memberships, and 128 d a task of up to 64 rows. Same bits for every executor and layout.
-  template <executor Exec, real_matrix Features, label_vector Labels, detail::matrix_output GradFeatures,
-            detail::matrix_output GradMemberships>
-  double value_and_gradient(Exec&& ex, const Features& features, const Labels& labels, GradFeatures&& grad_features,
-                            GradMemberships&& grad_memberships) const {
-    return of_members(ex, features, detail::class_memberships::of_labels(labels), grad_features, grad_memberships);
-  }
-  /// As above, for rows that belong to several classes.
-  ///
-  /// memberships  n x k  Pi: not negative; rows add up to one within a hundredth. May be the storage of
-  ///                     grad_memberships.
-  ///
-  /// Throws value_error for memberships that are not such. O(m d^2) for m memberships that are not zero, or as above.
-  template <executor Exec, real_matrix Features, real_matrix Memberships, detail::matrix_output GradFeatures,
-            detail::matrix_output GradMemberships>
-  double value_and_gradient(Exec&& ex, const Features& features, const Memberships& memberships,
-                            GradFeatures&& grad_features, GradMemberships&& grad_memberships) const {
-    return of_members(ex, features, detail::class_memberships::of_matrix(memberships), grad_features, grad_memberships);
+  /// Returns the bound, 0 for n = 0. Throws shape_error; value_error that names the first row with a NaN or an
+  /// infinity; for memberships what membership_view throws; nothing is written then. O(m d^2) for m memberships that
+  /// are not zero, with membership_grad O(n k d^2) unless they are sparse; allocates 24 bytes a membership, 8 of
+  /// membership_grad, and 192 d doubles a task of up to 64 rows. Same bits for every executor and layout.
+  template <executor Exec, real_matrix Features, real_output FeatureGrad, real_output MembershipGrad>
+  double value_and_gradient(Exec&& ex, const Features& features, const membership_view& memberships,
+                            FeatureGrad&& feature_grad, MembershipGrad&& membership_grad) const {
+    constexpr const char* name = "tangent_bound::value_and_gradient";
+    const auto z = view(features);
+    detail::require_extent("tangent_bound::value_and_gradient: features", z, 1, features_);
+    const index_t n = z.extent(0), k = classes();
+    if (memberships.rows() != n || memberships.classes() != k)
+      detail::fail<shape_error>(name, ": memberships of ", memberships.rows(), " rows and ", memberships.classes(),
+                                " classes for ", n, " rows of features and ", k, " classes");
+    const detail::row_source<double> x(z);
+    const bool sparse = memberships.is_sparse();
+    const auto to = detail::rate_sink<double>(name, "feature_grad", feature_grad, n, features_);
+    const auto to_memberships =
+        sparse ? detail::value_sink<double>(name, "membership_grad", membership_grad, memberships.entries(),
+                                            "entries of memberships", "entry")
+               : detail::rate_sink<double>(name, "membership_grad", membership_grad, n, k);
+    const bool with_slopes = !to_memberships.empty();
+    const detail::class_rows members = memberships.by_class(name, sparse && with_slopes);
+    detail::require_finite_features(name, ex, x, n);
+    if (n == 0) return 0;
+    const double per_row = 1 / (2 * static_cast<double>(n));
+    std::vector<double> value(static_cast<std::size_t>(n));
+    std::vector<double> slope(static_cast<std::size_t>(!with_slopes ? 0 : sparse ? memberships.entries() : n * k));
+    detail::multiply_by_class(
+        ex, factor_, x, members, with_slopes && !sparse, 2 * beta_ * per_row, to,
+        [&](index_t i, index_t c, index_t e, double form) {
+          const double g = (offset_[static_cast<std::size_t>(c)] + beta_ * form) * per_row;
+          if (with_slopes)
+            slope[static_cast<std::size_t>(sparse ? members.entry[static_cast<std::size_t>(e)] : i * k + c)] = g;
+          if (e >= 0)
+            value[static_cast<std::size_t>(i)] += (members.hard ? 1 : members.weight[static_cast<std::size_t>(e)]) * g;
+        });
+    const index_t width = sparse ? 1 : k;
+    for (index_t i = 0; with_slopes && i < (sparse ? memberships.entries() : n); ++i)
+      to_memberships.put_part(i, 0, width, slope.data() + i * width);
+    double sum = 0;
+    for (const double v : value) sum += v;
+    return sum;
   }
 
  private:
@@ -151,35 +174,6 @@ class tangent_bound {
     if (covariance.classes() != classes() || covariance.features() != features_)
       detail::fail<shape_error>(function, ": covariances of ", covariance.classes(), " classes and ",
                                 covariance.features(), " features for a bound of ", classes(), " and ", features_);
-  }
-
-  template <class Exec, class Features, class GradFeatures, class GradMemberships>
-  double of_members(Exec& ex, const Features& features, const detail::class_memberships& members,
-                    GradFeatures& grad_features, GradMemberships& grad_memberships) const {
-    constexpr const char* name = "tangent_bound::value_and_gradient";
-    const auto z = view(features);
-    detail::require_extent("tangent_bound::value_and_gradient: features", z, 1, features_);
-    const index_t n = z.extent(0), k = classes();
-    const detail::row_source<double> x(z);
-    const auto to = detail::matrix_sink(name, "grad_features", grad_features, n, features_);
-    const auto to_memberships = detail::matrix_sink(name, "grad_memberships", grad_memberships, n, k);
-    members.require(name, ex, n, k);
-    detail::require_finite_features(name, ex, x, n);
-    if (n == 0) return 0;
-    const double per_row = 1 / (2 * static_cast<double>(n));
-    const bool every_class = !to_memberships.empty();
-    std::vector<double> value(static_cast<std::size_t>(n));
-    std::vector<double> slope(every_class ? static_cast<std::size_t>(n * k) : 0);
-    detail::multiply_by_class(ex, factor_, x, n, members, every_class, 2 * beta_ * per_row, to,
-                              [&](index_t i, index_t c, double form) {
-                                const double g = (offset_[static_cast<std::size_t>(c)] + beta_ * form) * per_row;
-                                if (every_class) slope[static_cast<std::size_t>(i * k + c)] = g;
-                                value[static_cast<std::size_t>(i)] += members.weight(i, c) * g;
-                              });
-    for (index_t i = 0; every_class && i < n; ++i) to_memberships.put_part(i, 0, k, slope.data() + i * k);
-    double sum = 0;
-    for (const double v : value) sum += v;
-    return sum;
   }
 
   index_t features_;

@@ -9,11 +9,11 @@
 #include <weakly/core/view.hpp>
 #include <weakly/rate/covariance_accumulator.hpp>
 #include <weakly/rate/detail/aligned_array.hpp>
-#include <weakly/rate/detail/class_memberships.hpp>
 #include <weakly/rate/detail/class_products.hpp>
 #include <weakly/rate/detail/feature_rows.hpp>
 #include <weakly/rate/detail/symmetric_eigen.hpp>
 #include <weakly/rate/detail/symmetric_products.hpp>
+#include <weakly/rate/membership_view.hpp>
 
 #include <algorithm>
 #include <cmath>
@@ -51,8 +51,7 @@ class variational_fit {
   variational_fit(const char* name, const covariance_accumulator& covariance, const Dictionary& dictionary,
                   const Coefficients& coefficients, const variational_rate_options& options)
       : covariance_(covariance), options_(options), d_(covariance.features()), k_(covariance.classes()) {
-    if (!(options.eps_squared > 0 && std::isfinite(options.eps_squared)))
-      fail<option_error>(name, ": eps_squared is ", options.eps_squared, "; it must be positive and finite");
+    require_eps_squared(name, options.eps_squared, d_);
     if (!(options.penalty >= 0 && std::isfinite(options.penalty)))
       fail<option_error>(name, ": penalty is ", options.penalty, "; it must be finite and not negative");
     const auto g = view(dictionary);
@@ -161,30 +160,6 @@ class variational_fit {
   std::vector<double> coefficient_;
 };
 
-template <class Exec, class Features, class GradFeatures>
-void variational_features(Exec& ex, const covariance_accumulator& covariance, const variational_fit& fit,
-                          const Features& features, const class_memberships& members, GradFeatures& grad) {
-  constexpr const char* name = "variational_rate_features";
-  const auto z = view(features);
-  const index_t n = z.extent(0), d = covariance.features(), k = covariance.classes();
-  require_extent("variational_rate_features: features", z, 1, d);
-  const row_source<double> x(z);
-  const auto to = matrix_sink(name, "grad", grad, n, d);
-  members.require(name, ex, n, k);
-  require_finite_features(name, ex, x, n);
-  for (index_t i = 0; i < n; ++i)
-    members.for_classes(i, [&](index_t c, double) {
-      if (fit.weight(c) == 0)
-        fail<value_error>(name, ": row ", i, " belongs to class ", c,
-                          ", which has no weight in the covariance; add the batch to it first");
-    });
-  std::vector<right_factor> residual(static_cast<std::size_t>(k));
-  fit.penalty(name, ex, &residual);
-  for (index_t c = 0; c < k; ++c)
-    if (fit.weight(c) != 0) residual[static_cast<std::size_t>(c)].scale(2 * fit.mu() * fit.scale(c));
-  multiply_by_class(ex, residual, x, n, members, false, 1.0, to, [](index_t, index_t, double) {});
-}
-
 }  // namespace detail
 
 /// A surrogate for the coding rate of the classes, R_c, without factorisations: covariances as sums of directions that
@@ -192,8 +167,8 @@ void variational_features(Exec& ex, const covariance_accumulator& covariance, co
 ///
 ///     rate = sum over j of w_j / (2n) sum over l of log(1 + d / (eps_squared w_j s_j) A(j, l))
 ///     penalty = mu / 2 sum over j of || s_j C_j - Gamma diag(A_j) Gamma' ||_F^2
-///     grad_dictionary = d penalty / d Gamma = -2 mu sum over j of E_j Gamma diag(A_j),  E_j what is inside the norm
-///     grad_coefficients(j, l) = d (rate + penalty) / d A(j, l)
+///     dictionary_grad = d penalty / d Gamma = -2 mu sum over j of E_j Gamma diag(A_j),  E_j what is inside the norm
+///     coefficient_grad(j, l) = d (rate + penalty) / d A(j, l)
 ///         = w_j / (2n) / (eps_squared w_j s_j / d + A(j, l)) - mu gamma_l' E_j gamma_l
 ///
 /// with w, C and n of the accumulator and s_j of options.scale; the definition has s_j = 1, and the fit is reported to
@@ -202,8 +177,8 @@ void variational_features(Exec& ex, const covariance_accumulator& covariance, co
 /// covariance         of k classes and d features
 /// dictionary         d x q  Gamma. Columns of unit length are what makes the rate one, and the caller's to keep
 /// coefficients       k x q  A, not negative, in units of s_j C_j; latch_dictionary begins both
-/// grad_dictionary    d x q  or discard; may be the storage of `dictionary`
-/// grad_coefficients  k x q  or discard; may be the storage of `coefficients`
+/// dictionary_grad    d x q  or discard; may be the storage of `dictionary`
+/// coefficient_grad  k x q  or discard; may be the storage of `coefficients`
 ///
 /// Where the fit is exact and columns have unit length, the rate is an upper bound of R_c (Hadamard's inequality), and
 /// equals it where the columns of each class are orthogonal. Where it is not exact the rate bounds nothing.
@@ -213,21 +188,21 @@ void variational_features(Exec& ex, const covariance_accumulator& covariance, co
 /// finite, or an overflow. O(k d^2 q); allocates k d^2 for gradients, and d q, k q and d^2 a task. Same bits for every
 /// executor; tasks are classes, then 64 columns. Source: Baek, Wu, Chan, Ding, Dai, Ma, Haeffele, "Efficient Maximal
 /// Coding Rate Reduction by Variational Forms", CVPR 2022, arXiv 2204.00077.
-template <executor Exec, real_matrix Dictionary, real_matrix Coefficients, detail::matrix_output GradDictionary,
-          detail::matrix_output GradCoefficients>
+template <executor Exec, real_matrix Dictionary, real_matrix Coefficients, real_output DictionaryGrad,
+          real_output CoefficientGrad>
 variational_rate_terms variational_rate(Exec&& ex, const covariance_accumulator& covariance,
                                         const Dictionary& dictionary, const Coefficients& coefficients,
-                                        GradDictionary&& grad_dictionary, GradCoefficients&& grad_coefficients,
+                                        DictionaryGrad&& dictionary_grad, CoefficientGrad&& coefficient_grad,
                                         const variational_rate_options& options = {}) {
   constexpr const char* name = "variational_rate";
   constexpr index_t most = detail::gathered_rows::most;
   const detail::variational_fit fit(name, covariance, dictionary, coefficients, options);
   const index_t d = covariance.features(), k = covariance.classes(), q = fit.size();
-  const auto to_coefficients = detail::matrix_sink(name, "grad_coefficients", grad_coefficients, k, q);
+  const auto to_coefficients = detail::rate_sink<double>(name, "coefficient_grad", coefficient_grad, k, q);
   detail::row_sink<double> to_columns;
-  if constexpr (!std::is_same_v<std::remove_cvref_t<GradDictionary>, discard_output>) {
-    detail::matrix_sink(name, "grad_dictionary", grad_dictionary, d, q);
-    const auto v = view(grad_dictionary);
+  if constexpr (!std::is_same_v<std::remove_cvref_t<DictionaryGrad>, discard_output>) {
+    detail::rate_sink<double>(name, "dictionary_grad", dictionary_grad, d, q);
+    const auto v = as_rows(view(dictionary_grad));
     to_columns = detail::row_sink<double>(matrix_view<typename decltype(v)::element_type>(
         v.data(), {v.extent(1), v.extent(0)}, {v.stride(1), v.stride(0)}));
   }
@@ -267,43 +242,54 @@ variational_rate_terms variational_rate(Exec&& ex, const covariance_accumulator&
   for (index_t c = 0; !to_coefficients.empty() && c < k; ++c) to_coefficients.put_part(c, 0, q, slope.data() + c * q);
   return result;
 }
-template <real_matrix Dictionary, real_matrix Coefficients, detail::matrix_output GradDictionary,
-          detail::matrix_output GradCoefficients>
+template <real_matrix Dictionary, real_matrix Coefficients, real_output DictionaryGrad, real_output CoefficientGrad>
 variational_rate_terms variational_rate(const covariance_accumulator& covariance, const Dictionary& dictionary,
-                                        const Coefficients& coefficients, GradDictionary&& grad_dictionary,
-                                        GradCoefficients&& grad_coefficients,
+                                        const Coefficients& coefficients, DictionaryGrad&& dictionary_grad,
+                                        CoefficientGrad&& coefficient_grad,
                                         const variational_rate_options& options = {}) {
-  return variational_rate(seq, covariance, dictionary, coefficients, grad_dictionary, grad_coefficients, options);
+  return variational_rate(seq, covariance, dictionary, coefficients, dictionary_grad, coefficient_grad, options);
 }
 
 /// The gradient of the penalty of variational_rate with respect to features that are part of the covariance; its rate
 /// does not depend on them.
 ///
-///     grad(i) = 2 mu sum over j of Pi(i, j) s_j E_j z_i
+///     feature_grad(i) = 2 mu sum over j of Pi(i, j) s_j E_j z_i
 ///
-/// features  n x d  a batch that was added to `covariance`, or part of one
-/// labels    n      as they were then; or memberships, n x k
-/// grad      n x d  may be the storage of `features`
+/// features     n x d  a batch that was added to `covariance`, or part of one
+/// memberships  n      as they were then
+/// feature_grad n x d  may be the storage of `features`
 ///
-/// Throws as variational_rate; label_error; value_error for a NaN or an infinity, memberships that are negative or do
-/// not add up to one, and a class that has no weight in `covariance`; nothing is written then. O(k d^2 q + n d^2);
-/// allocates k d^2, O(n), and d^2 a task. Same bits for every executor and layout.
-template <executor Exec, real_matrix Dictionary, real_matrix Coefficients, real_matrix Features, label_vector Labels,
-          writable_matrix Grad>
-void variational_rate_features(Exec&& ex, const covariance_accumulator& covariance, const Dictionary& dictionary,
-                               const Coefficients& coefficients, const Features& features, const Labels& labels,
-                               Grad&& grad, const variational_rate_options& options = {}) {
-  const detail::variational_fit fit("variational_rate_features", covariance, dictionary, coefficients, options);
-  detail::variational_features(ex, covariance, fit, features, detail::class_memberships::of_labels(labels), grad);
-}
+/// Throws as variational_rate; value_error for a NaN or an infinity and for a class that has no weight in `covariance`;
+/// for memberships what membership_view throws; nothing is written then. O(k d^2 q + m d^2) for m memberships that are
+/// not zero; allocates k d^2, 16 bytes a membership, and d^2 a task. Same bits for every executor and layout.
 template <executor Exec, real_matrix Dictionary, real_matrix Coefficients, real_matrix Features,
-          real_matrix Memberships, writable_matrix Grad>
+          writable_matrix FeatureGrad>
 void variational_rate_features(Exec&& ex, const covariance_accumulator& covariance, const Dictionary& dictionary,
                                const Coefficients& coefficients, const Features& features,
-                               const Memberships& memberships, Grad&& grad,
+                               const membership_view& memberships, FeatureGrad&& feature_grad,
                                const variational_rate_options& options = {}) {
-  const detail::variational_fit fit("variational_rate_features", covariance, dictionary, coefficients, options);
-  detail::variational_features(ex, covariance, fit, features, detail::class_memberships::of_matrix(memberships), grad);
+  constexpr const char* name = "variational_rate_features";
+  const detail::variational_fit fit(name, covariance, dictionary, coefficients, options);
+  const auto z = view(features);
+  const index_t n = z.extent(0), d = covariance.features(), k = covariance.classes();
+  detail::require_extent("variational_rate_features: features", z, 1, d);
+  if (memberships.rows() != n || memberships.classes() != k)
+    detail::fail<shape_error>(name, ": memberships of ", memberships.rows(), " rows and ", memberships.classes(),
+                              " classes for ", n, " rows of features and ", k, " classes");
+  const detail::row_source<double> x(z);
+  const auto to = detail::rate_sink<double>(name, "feature_grad", feature_grad, n, d);
+  const detail::class_rows members = memberships.by_class(name);
+  detail::require_finite_features(name, ex, x, n);
+  for (index_t c = 0; c < k; ++c)
+    if (members.size(c) > 0 && fit.weight(c) == 0)
+      detail::fail<value_error>(name, ": row ", members.row[static_cast<std::size_t>(members.begin[std::size_t(c)])],
+                                " belongs to class ", c,
+                                ", which has no weight in the covariance; add the batch to it first");
+  std::vector<detail::right_factor> residual(static_cast<std::size_t>(k));
+  fit.penalty(name, ex, &residual);
+  for (index_t c = 0; c < k; ++c)
+    if (fit.weight(c) != 0) residual[static_cast<std::size_t>(c)].scale(2 * fit.mu() * fit.scale(c));
+  detail::multiply_by_class(ex, residual, x, members, false, 1.0, to, [](index_t, index_t, index_t, double) {});
 }
 
 /// Dictionary and coefficients that fit covariances with p directions a class: their first eigenvectors.
@@ -325,7 +311,7 @@ void latch_dictionary(Exec&& ex, const covariance_accumulator& covariance, Dicti
   constexpr const char* name = "latch_dictionary";
   const auto g = view(dictionary);
   const index_t d = covariance.features(), k = covariance.classes(), q = g.extent(1), p = q / k;
-  const auto to_coefficients = detail::matrix_sink(name, "coefficients", coefficients, k, q);
+  const auto to_coefficients = detail::rate_sink<double>(name, "coefficients", coefficients, k, q);
   detail::require_extent("latch_dictionary: dictionary", g, 0, d);
   if (p * k != q || p > d)
     detail::fail<shape_error>(name, ": dictionary has ", q, " columns for ", k, " classes of ", d,

@@ -25,7 +25,7 @@ class class_covariances {
   class_covariances(index_t classes, index_t features)
       : features_(features),
         pitch_(padded_pitch(features)),
-        capacity_(std::max<index_t>(1024, 16 * classes)),
+        capacity_(std::max<index_t>(1024, 32 * classes)),
         class_begin_(static_cast<std::size_t>(classes) + 1),
         members_(static_cast<std::size_t>(capacity_)),
         sorted_(members_.size()),
@@ -35,7 +35,6 @@ class class_covariances {
   }
 
   bool full() const { return size_ == capacity_; }
-  index_t room() const { return capacity_ - size_; }
   void push(index_t row, index_t cls, double weight) {
     members_[static_cast<std::size_t>(size_++)] = {row, cls, weight};
   }

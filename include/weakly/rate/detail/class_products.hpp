@@ -7,9 +7,9 @@
 #include <weakly/core/row_access.hpp>
 #include <weakly/core/view.hpp>
 #include <weakly/rate/detail/aligned_array.hpp>
-#include <weakly/rate/detail/class_memberships.hpp>
 #include <weakly/rate/detail/symmetric_eigen.hpp>
 #include <weakly/rate/detail/symmetric_products.hpp>
+#include <weakly/rate/membership_view.hpp>
 
 #include <algorithm>
 #include <cstddef>
@@ -95,42 +95,37 @@ class product_rows {
   double* rows_[std::size_t(gathered_rows::most)];
 };
 
-/// out(i) = scale times the sum over c of Pi(i, c) S_c z_i for symmetric S_c, and f(i, c, z_i' S_c z_i) for every class
-/// that row i belongs to, or for every class at all. Each row is done by one task.
+/// out(i) = scale times the sum over c of Pi(i, c) S_c z_i for symmetric S_c, and f(i, c, e, z_i' S_c z_i) for entry e
+/// of `members`, or for every class with e = -1 where a row has none. Each row is done by one task.
 template <class Exec, class F>
-void multiply_by_class(Exec& ex, const std::vector<right_factor>& s, const row_source<double>& x, index_t n,
-                       const class_memberships& members, bool every_class, double scale, const row_sink<double>& out,
-                       F f) {
+void multiply_by_class(Exec& ex, const std::vector<right_factor>& s, const row_source<double>& x,
+                       const class_rows& members, bool every_class, double scale, const row_sink<double>& out, F f) {
   constexpr index_t most = gathered_rows::most;
-  const index_t d = x.columns(), k = static_cast<index_t>(s.size());
+  const index_t n = members.n, d = x.columns(), k = static_cast<index_t>(s.size());
   const auto factor_of = [&](index_t c) -> const right_factor& { return s[static_cast<std::size_t>(c)]; };
-  if (members.are_labels() && !every_class) {
+  const auto row_of_entry = [&](index_t e) { return members.row[static_cast<std::size_t>(e)]; };
+  if (members.hard && !every_class) {
     struct group {
       index_t first, count, cls;
     };
-    std::vector<index_t> begin(static_cast<std::size_t>(k) + 1), order(static_cast<std::size_t>(n));
     std::vector<group> groups;
-    for (index_t i = 0; i < n; ++i) ++begin[static_cast<std::size_t>(members.label(i)) + 1];
     for (index_t c = 0; c < k; ++c) {
-      index_t& end = begin[static_cast<std::size_t>(c) + 1];
-      end += begin[static_cast<std::size_t>(c)];
-      for (index_t first = begin[static_cast<std::size_t>(c)]; first < end; first += most)
+      const index_t end = members.begin[static_cast<std::size_t>(c) + 1];
+      for (index_t first = members.begin[static_cast<std::size_t>(c)]; first < end; first += most)
         groups.push_back({first, std::min(most, end - first), c});
     }
-    for (index_t i = 0; i < n; ++i)
-      order[static_cast<std::size_t>(begin[static_cast<std::size_t>(members.label(i))]++)] = i;
     ex(static_cast<index_t>(groups.size()), [&](index_t task) {
       const group& g = groups[static_cast<std::size_t>(task)];
-      const index_t* const row = order.data() + g.first;
       gathered_rows z(d);
       const product_rows y(d);
-      for (index_t r = 0; r < g.count; ++r) z.add(x, row[r]);
+      for (index_t r = 0; r < g.count; ++r) z.add(x, row_of_entry(g.first + r));
       multiply_rows(z.rows(), g.count, factor_of(g.cls).packed(), d, 1.0, false, y.rows());
       for (index_t r = 0; r < g.count; ++r) {
-        f(row[r], g.cls, dot_product(z.row(r), y.row(r), d));
+        const index_t i = row_of_entry(g.first + r);
+        f(i, g.cls, g.first + r, dot_product(z.row(r), y.row(r), d));
         if (out.empty()) continue;
         for (index_t j = 0; j < d; ++j) y.row(r)[j] *= scale;
-        out.put_part(row[r], 0, d, y.row(r));
+        out.put_part(i, 0, d, y.row(r));
       }
     });
     return;
@@ -139,51 +134,41 @@ void multiply_by_class(Exec& ex, const std::vector<right_factor>& s, const row_s
     const index_t first = task * most, count = std::min(most, n - first);
     gathered_rows z(d);
     const product_rows y(d), sum(d);
-    index_t row[std::size_t(most)];
     for (index_t r = 0; r < count; ++r) {
       z.add(x, first + r);
       std::fill_n(sum.row(r), d, 0.0);
     }
     for (index_t c = 0; c < k; ++c) {
-      const double* part[std::size_t(most)] = {};
-      index_t found = 0;
-      for (index_t r = 0; r < count; ++r)
-        if (every_class || members.weight(first + r, c) != 0) {
-          part[found] = z.row(r);
-          row[found++] = r;
+      const auto begin = members.row.begin() + members.begin[static_cast<std::size_t>(c)],
+                 end = members.row.begin() + members.begin[static_cast<std::size_t>(c) + 1];
+      // The rows of the class among these; one that is listed twice comes again in another round.
+      index_t e = std::lower_bound(begin, end, first) - members.row.begin();
+      const index_t last = std::lower_bound(begin, end, first + count) - members.row.begin();
+      for (index_t next = 0; e < last || (every_class && next < count);) {
+        const double* part[std::size_t(most)] = {};
+        index_t row[std::size_t(most)], entry[std::size_t(most)];
+        index_t found = 0;
+        for (; next < count; ++next) {
+          const bool listed = e < last && row_of_entry(e) == first + next;
+          if (!listed && !every_class) continue;
+          part[found] = z.row(next);
+          row[found] = next;
+          entry[found++] = listed ? e++ : -1;
+          if (e < last && row_of_entry(e) == first + next) break;  // listed again: it stays the next one
         }
-      multiply_rows(static_cast<const double* const*>(part), found, factor_of(c).packed(), d, 1.0, false, y.rows());
-      for (index_t e = 0; e < found; ++e) {
-        const index_t r = row[e];
-        f(first + r, c, dot_product(part[e], y.row(e), d));
-        const double weight = scale * members.weight(first + r, c);
-        if (out.empty() || weight == 0) continue;
-        double* const to = sum.row(r);
-        for (index_t j = 0; j < d; ++j) to[j] += weight * y.row(e)[j];
+        multiply_rows(static_cast<const double* const*>(part), found, factor_of(c).packed(), d, 1.0, false, y.rows());
+        for (index_t r = 0; r < found; ++r) {
+          f(first + row[r], c, entry[r], dot_product(part[r], y.row(r), d));
+          if (out.empty() || entry[r] < 0) continue;
+          const double weight = scale * (members.hard ? 1.0 : members.weight[static_cast<std::size_t>(entry[r])]);
+          double* const to = sum.row(row[r]);
+          for (index_t j = 0; j < d; ++j) to[j] += weight * y.row(r)[j];
+        }
       }
     }
     if (out.empty()) return;
     for (index_t r = 0; r < count; ++r) out.put_part(first + r, 0, d, sum.row(r));
   });
 }
-
-/// An output of rows x columns, or none for `discard`.
-template <class Out>
-row_sink<double> matrix_sink(std::string_view function, std::string_view name, Out& out, index_t rows,
-                             index_t columns) {
-  if constexpr (std::is_same_v<std::remove_cvref_t<Out>, discard_output>) {
-    return {};
-  } else {
-    const auto v = view(out);
-    if (v.extent(0) != rows || v.extent(1) != columns)
-      fail<shape_error>(function, ": ", name, " has ", v.extent(0), " rows of ", v.extent(1), " instead of ", rows,
-                        " rows of ", columns);
-    return row_sink<double>(v);
-  }
-}
-
-/// An output matrix or `discard`.
-template <class X>
-concept matrix_output = real_output<X> &&(std::is_same_v<std::remove_cvref_t<X>, discard_output> || writable_matrix<X>);
 
 }  // namespace weakly::inline v0::detail
