@@ -40,6 +40,8 @@ venv=$build/venv
 [ -x "$venv/bin/python" ] || python3 -m venv "$venv"
 "$venv/bin/python" -c 'import cleanlab; assert cleanlab.__version__ == "2.9.0"' 2>/dev/null ||
   "$venv/bin/python" -m pip install -q --disable-pip-version-check cleanlab==2.9.0 numpy
+"$venv/bin/python" -c 'import scipy' 2>/dev/null || "$venv/bin/python" -m pip install -q --disable-pip-version-check scipy ||
+  echo "weakly: scipy cannot be installed, numpy's inverse stands in for LAPACK's potri" >&2
 
 torch=${WEAKLY_BENCH_TORCH:-$venv/bin/python}
 "$torch" -c 'import torch' 2>/dev/null ||
@@ -55,6 +57,8 @@ noise='floor/read|thresholds_and_confident_joint|issues_and_score|sparse_confide
 losses='floor/copy|loss/(cross_entropy/[a-z]+|ldr_kl|aldr_kl)|em/(label_posterior|candidate_list_posterior|bag_count)'
 WEAKLY_BENCH_DATA=$arrays "$build/bench/weakly_bench" --benchmark_filter="^($noise|$losses)/" \
   --benchmark_repetitions="$repetitions" --benchmark_out="$build/weakly.json" --benchmark_out_format=json
+"$build/bench/weakly_bench" --benchmark_filter='^rate/' --benchmark_min_time=0.2 --benchmark_repetitions="$repetitions" \
+  --benchmark_out="$build/rates.json" --benchmark_out_format=json
 # Every other loss, what weighs and reduces losses, and what goes beside EM, each beside its own copy: fewer and shorter repetitions.
 "$build/bench/weakly_bench" --benchmark_filter='^(loss|em)/[a-z_]+/[0-9]+x[0-9]+/' --benchmark_min_time=0.1 \
   --benchmark_repetitions="$((repetitions < 3 ? repetitions : 3))" --benchmark_out="$build/losses.json" \
@@ -66,6 +70,8 @@ if "$torch" -c 'import torch' 2>/dev/null; then
   "$torch" bench/peers/losses.py "$build/torch.json" "$repetitions" 1000000x10 65536x100 65536x1000 4096x50000
   "$torch" bench/peers/em.py "$build/torch_em.json" "$repetitions" 1000000x10 65536x100 65536x1000
 fi
+peers+=("$build/numpy_rates.json")
+"$venv/bin/python" bench/peers/coding_rate.py "$build/numpy_rates.json" "$repetitions"
 readme=()
 if [ "${1:-}" = --update-readme ]; then readme=(bench/README.md); fi
-"$venv/bin/python" bench/table.py "$build/weakly.json" "$build/losses.json" "${peers[@]}" "${readme[@]}" | tee "$build/table.md"
+"$venv/bin/python" bench/table.py "$build/weakly.json" "$build/losses.json" "$build/rates.json" "${peers[@]}" "${readme[@]}" | tee "$build/table.md"

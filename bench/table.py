@@ -38,7 +38,7 @@ def read_bench(path):
         old = out.setdefault(name, {"wall": float("inf"), "cpu": float("inf"), "counters": {}})
         old["wall"] = min(old["wall"], b["real_time"] * scale)
         old["cpu"] = min(old["cpu"], b["cpu_time"] * scale)
-        for key in ("extra_bytes", "nonzeros"):
+        for key in ("extra_bytes", "nonzeros", "flops"):
             if key in b:
                 old["counters"][key] = max(old["counters"].get(key, 0), b[key])
     return out
@@ -163,6 +163,47 @@ def posteriors(t):
           "cpu", over, 64, True)
 
 
+def rates(t):
+    """The rows of rate/: shares of the peak of the arithmetic units, and of what plain products take."""
+    def peak(kind):
+        found = t.bench.get(f"rate/floor/fma_{kind}")
+        return found and found["counters"]["flops"] / found["cpu"]
+
+    def rate(what, size, threads=1):
+        return f"rate/{what}/{size}/threads:{threads}"
+
+    def against_flops(work, name, flops, kind, size, goal, stretch):
+        products = [f"rate/floor/{whose}_product_{kind}/{size}" for whose in ("packed", "eigen")]
+        fastest = min((p for p in products if p in t.bench), key=lambda p: t.bench[p]["cpu"], default=products[0])
+        n, d = map(int, size.split("x"))
+        t.row(work, [name, fastest], "cpu", lambda a, b: a / (b * flops / (2 * n * d * d)), goal, True, stretch)
+
+    n, d, size = 20000, 512, "20000x512"
+    for kind, goal, stretch in (("float", 0.75, 0.85), ("double", None, None)):
+        most = peak(kind)
+        t.row(f"coding rate + gradient, {size}, {kind} (share of the FMA peak)", [rate(f"coding_rate/gradient_{kind}", size)], "cpu",
+              lambda a: 3 * n * d * d / a / most if most else float("nan"), goal, False, stretch, "of peak")
+        t.row(f"same, against numpy and OpenBLAS (weakly / numpy), {kind}",
+              [rate(f"coding_rate/gradient_{kind}", size), f"numpy/coding_rate/gradient_{kind}/{size}"], "cpu", over, 1.05, True)
+    t.row(f"coding rate + gradient, {size}, float, two threads (one / two)",
+          [rate("coding_rate/gradient_float", size), rate("coding_rate/gradient_float", size, 2)], "wall", over, 1.7, False)
+    n, d, k, size = 10000, 128, 10, "10000x128x10"
+    name = "rate_reduction/gradient_double"
+    against_flops(f"rate reduction + gradient, {size}, double (its flops at the rate of a product)", rate(name, size),
+                  3 * n * d * d + (k + 1) * d**3, "double", "10000x128", 1.5, 1.2)
+    t.row("same, against numpy and LAPACK (numpy / weakly)", [f"numpy/{name}/{size}", rate(name, size)], "cpu", over, 1.8, False)
+    t.row("same, two threads (one / two)", [rate(name, size), rate(name, size, 2)], "wall", over, 1.7, False)
+    n, d, k, m, size = 20000, 512, 100, 200, "20000x512x100"
+    against_flops(f"rate reduction + gradient, {size}, double (flops of the best mixed choice at the rate of a product)", rate(name, size),
+                  3 * n * d * d + 3 * n * m * d + n * m * m + d**3, "double", "20000x512", 1.6, 1.3)
+    t.row("same, against numpy and LAPACK (numpy / weakly)", [f"numpy/{name}/{size}", rate(name, size)], "cpu", over, None, False)
+    t.row("same, two threads (one / two)", [rate(name, size), rate(name, size, 2)], "wall", over, 1.7, False)
+    for who in ("torch", "numpy"):
+        t.row(f"published loss with dense memberships, 1000x128x10, float ({who} / weakly)",
+              [f"{who}/dense_memberships/gradient_float/1000x128x10", rate("rate_reduction/gradient_float", "1000x128x10")], "cpu", over, 20,
+              False)
+
+
 def beside_em(bench):
     """Everything else of em/ in copies of its array."""
     rows = []
@@ -249,6 +290,8 @@ def main():
     losses(of_losses)
     of_em = Table(bench, peers)
     posteriors(of_em)
+    of_rates = Table(bench, peers)
+    rates(of_rates)
 
     load = ", ".join(f"{x:.2g}" for x in context.get("load_avg", [])) or "unknown"
     out = [f"{processor()}, {context['num_cpus']} logical CPUs, load average {load} at the start; "
@@ -258,6 +301,7 @@ def main():
            *of_losses.lines, "", *other_losses(bench), "",
            "| posteriors, float | times | result | goal | stretch | met |", "| --- | --- | --- | --- | --- | --- |",
            *of_em.lines, "", *beside_em(bench), "",
+           "| coding rates | times | result | goal | stretch | met |", "| --- | --- | --- | --- | --- | --- |", *of_rates.lines, "",
            "| one thread | wall | CPU | weakly, CPU | ratio of CPU |", "| --- | --- | --- | --- | --- |"]
     for size in (SMALL, LARGE):
         found = bench.get(read(size))
@@ -265,7 +309,11 @@ def main():
             out.append(f"| floor: one read, {size} | {milliseconds(found['wall'])} | {milliseconds(found['cpu'])} | | |")
     for name, times in peers.items():
         who, work, *which, size = name.split("/")
-        if who == "torch" and work == "label_posterior":
+        if work == "dense_memberships":
+            ours = t.time(f"rate/rate_reduction/{which[0]}/{size}/threads:1", "cpu")
+        elif who == "numpy" and work in ("coding_rate", "rate_reduction"):
+            ours = t.time(f"rate/{work}/{which[0]}/{size}/threads:1", "cpu")
+        elif who == "torch" and work == "label_posterior":
             ours = t.time(f"em/{work}/{which[0]}/{size}/threads:1", "cpu")
         elif who == "torch":
             ours = t.time(f"loss/{work}/gradient/{size}/threads:1", "cpu")

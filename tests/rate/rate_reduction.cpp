@@ -24,6 +24,8 @@ namespace {
 
 auto rows(reals& v, index_t k) { return weakly::view(v.data(), k == 0 ? 0 : index_t(v.size()) / k, k); }
 
+auto pi_of(const oracle::data& a) { return weakly::view(a.pi.data(), a.n, a.k); }
+
 struct outcome {
   weakly::rate_reduction_result result;
   reals grad, membership_grad;
@@ -120,7 +122,7 @@ TEST_CASE("rate_reduction gives the reference results") {
     const double slack = s.name == "tiny_eps" ? 1e-7 : 1e-10;
     const bool hard = !a.label.empty();
     const outcome o =
-        all_of(a, hard ? membership_view::hard(a.label, a.k) : membership_view::soft(a.memberships()), s.eps_squared);
+        all_of(a, hard ? membership_view::hard(a.label, a.k) : membership_view::soft(pi_of(a)), s.eps_squared);
     CHECK(o.result.rate == doctest::Approx(s.rate).epsilon(1e-10));
     CHECK(o.result.class_rate == doctest::Approx(s.classes).epsilon(1e-10));
     CHECK(std::abs(o.result.reduction - s.reduction) <= 1e-10 * s.rate);
@@ -131,7 +133,7 @@ TEST_CASE("rate_reduction gives the reference results") {
       CHECK(worst(o.membership_grad, golden::read_npy(path).values) <= slack);
     // Without the gradient in the memberships hard classes take another way.
     reals grad(a.z.size());
-    const auto m = hard ? membership_view::hard(a.label, a.k) : membership_view::soft(a.memberships());
+    const auto m = hard ? membership_view::hard(a.label, a.k) : membership_view::soft(pi_of(a));
     const auto other =
         weakly::rate_reduction(a.features(), m, rows(grad, a.d), discard, {.eps_squared = s.eps_squared});
     if (a.k > 1) CHECK(worst(grad, o.grad) <= slack);
@@ -162,7 +164,7 @@ TEST_CASE("rate_reduction has the gradients of the definition, for classes of an
     CAPTURE(n);
     CAPTURE(d);
     CAPTURE(soft);
-    const auto m = soft ? membership_view::soft(a.memberships()) : membership_view::hard(a.label, k);
+    const auto m = soft ? membership_view::soft(pi_of(a)) : membership_view::hard(a.label, k);
     const outcome o = all_of(a, m, 0.4);
     reals grad(a.z.size());
     weakly::rate_reduction(a.features(), m, rows(grad, d), discard, {.eps_squared = 0.4});
@@ -183,7 +185,7 @@ TEST_CASE("rate_reduction of a softmax goes on to its logits") {
   oracle::data a = oracle::make_data(15, 4, 3, 5, true);
   reals logits(a.pi.size());
   for (std::size_t e = 0; e < logits.size(); ++e) logits[e] = std::log(a.pi[e]);
-  const outcome o = all_of(a, membership_view::soft(a.memberships()), 0.5);
+  const outcome o = all_of(a, membership_view::soft(pi_of(a)), 0.5);
   for (index_t i = 0; i < a.n; i += 4)
     for (index_t j = 0; j < a.k; ++j) {
       double mean = 0;
@@ -207,7 +209,7 @@ TEST_CASE("rate_reduction is the same for sparse and dense memberships, zero ent
       for (index_t j = 0; j < 4; ++j) sum += a.pi[std::size_t(i * 4 + j)] *= (i + j) % 2 == 0 ? 1 : 0;
       for (index_t j = 0; j < 4; ++j) a.pi[std::size_t(i * 4 + j)] /= sum;
     }
-    const outcome dense = all_of(a, membership_view::soft(a.memberships()), 0.5);
+    const outcome dense = all_of(a, membership_view::soft(pi_of(a)), 0.5);
     for (const bool with_zeros : {false, true}) {
       const lists l = lists_of(a, with_zeros);
       reals grad(a.z.size()), entry_grad(l.weight.size());
@@ -255,7 +257,7 @@ TEST_CASE("rate_reduction is not negative, and nothing where there is one class"
   for (unsigned seed = 0; seed < unsigned(support::rounds(40)); ++seed) {
     const auto n = index_t(1 + seed * 7 % 50), d = index_t(1 + seed * 5 % 30), k = index_t(1 + seed % 6);
     const oracle::data a = oracle::make_data(n, d, k, seed, seed % 2 == 0);
-    const auto m = seed % 2 == 0 ? membership_view::soft(a.memberships()) : membership_view::hard(a.label, k);
+    const auto m = seed % 2 == 0 ? membership_view::soft(pi_of(a)) : membership_view::hard(a.label, k);
     const auto r = weakly::rate_reduction(a.features(), m, {.eps_squared = seed % 3 == 0 ? 0.01 : 0.5});
     CHECK(r.reduction > -1e-13 * (1 + r.rate));
     CHECK(std::abs(r.reduction - (r.rate - r.class_rate)) < 1e-13 * (1 + r.rate));
@@ -309,7 +311,7 @@ TEST_CASE_TEMPLATE("rate_reduction has the same bits for every executor and layo
     std::vector<T> grad(z.size()), threaded(z.size()), column(z.size()), by_column(z.size()), wide(z.size() * 2),
         wide_grad(z.size() * 2, T(7));
     reals pi_grad(a.pi.size()), other_pi_grad(a.pi.size());
-    const auto m = soft ? membership_view::soft(a.memberships()) : membership_view::hard(a.label, k);
+    const auto m = soft ? membership_view::soft(pi_of(a)) : membership_view::hard(a.label, k);
     const auto size = [&](auto& v, index_t row, index_t col) { return weakly::view(v.data(), n, d, row, col); };
     const auto first = weakly::rate_reduction(size(z, d, 1), m, size(grad, d, 1), discard);
     weakly::thread_pool pool(3);

@@ -8,6 +8,7 @@
 #include <weakly/rate/detail/aligned_array.hpp>
 #include <weakly/rate/detail/cholesky.hpp>
 #include <weakly/rate/detail/feature_rows.hpp>
+#include <weakly/rate/detail/lane_cholesky.hpp>
 #include <weakly/rate/detail/symmetric_products.hpp>
 #include <weakly/rate/membership_view.hpp>
 
@@ -26,6 +27,10 @@ namespace weakly::inline v0::detail {
 inline constexpr double gram_below_gradient = 0.56;
 inline constexpr double gram_below_value = 0.53;
 inline constexpr double gram_below_alone = 0.73;
+
+// From so many classes of so few features on, the d x d factors of several classes share a register.
+inline constexpr index_t lanes_from_classes = 64;
+inline constexpr index_t lanes_up_to_features = 64;
 
 // A float factor has lost half its digits at this condition number, so from here on all is done in double.
 inline constexpr double float_condition = 1e4;
@@ -367,28 +372,66 @@ class rate_engine {
   template <executor Exec>
   void factor_classes(Exec& ex, engine_terms& out) {
     if (by_row_ && needs_inverse_) kept_.resize(gram_.size());
-    ex(classes->k, [&](index_t c) {
-      if (is_empty(c)) return;
-      if (gram_[std::size_t(c)] != 0)
-        factor_small(c, out);
+    std::vector<index_t> large, small;
+    for (index_t c = 0; c < classes->k; ++c)
+      if (!is_empty(c)) (gram_[std::size_t(c)] != 0 ? small : large).push_back(c);
+    const bool in_lanes = classes->k >= lanes_from_classes && d <= lanes_up_to_features;
+    const index_t each = in_lanes ? lane_cholesky<S>::lanes : 1;
+    const auto larges = static_cast<index_t>(large.size()), groups = (larges + each - 1) / each;
+    ex(groups + static_cast<index_t>(small.size()), [&](index_t t) {
+      if (t >= groups)
+        factor_small(small[std::size_t(t - groups)], out);
+      else if (in_lanes)
+        factor_lanes(large.data() + t * each, std::min(each, larges - t * each), out);
       else
-        factor_large(c, out);
+        factor_large(large[std::size_t(t)], out);
     });
   }
 
+  void factor_lanes(const index_t* cls, index_t count, engine_terms& out) {
+    lane_cholesky<S> f(d);
+    for (index_t l = 0; l < lane_cholesky<S>::lanes; ++l) {
+      const index_t c = cls[std::min(l, count - 1)];  // lanes without a class repeat the last
+      const S* const sum = sum_of(c);
+      const S by = static_cast<S>(per_class(c));
+      for (index_t i = 0; i < d; ++i) {
+        for (index_t j = 0; j <= i; ++j) f.at(i, j)[l] = by * sum[i * pitch_ + j];
+        f.at(i, i)[l] += S(1);
+      }
+    }
+    if (!f.run()) require_factor(f.bad_pivot, cls[std::min(f.bad_lane, count - 1)]);
+    double trace[std::size_t(lane_cholesky<S>::lanes)];
+    for (index_t l = 0; l < count; ++l) out.class_rate[std::size_t(cls[l])] = f.half_log_det(l);
+    if (!inverts_) return;
+    f.invert(needs_inverse_, trace);
+    const aligned_array<S> inverse(needs_inverse_ ? pitch_ * pitch_ : 0);
+    for (index_t l = 0; l < count; ++l) {
+      out.class_trace[std::size_t(cls[l])] = static_cast<double>(d) - trace[l];
+      if (!needs_inverse_) continue;
+      for (index_t i = 0; i < d; ++i)
+        for (index_t j = 0; j <= i; ++j) inverse.data()[i * pitch_ + j] = f.at(i, j)[l];
+      keep_inverse(cls[l], inverse.data());
+    }
+  }
+
   void factor_large(index_t c, engine_terms& out) {
-    S* const sum = parts_[first_part_[std::size_t(c)]].sum;
     cholesky<S> f(d, inverts_);
-    factor_covariance(f, sum, per_class(c), c);
+    factor_covariance(f, sum_of(c), per_class(c), c);
     out.class_rate[std::size_t(c)] = f.half_log_det();
     const S* inverse = nullptr;
     out.class_trace[std::size_t(c)] = trace_term(f, d, inverse);
-    if (!needs_inverse_) return;
+    if (needs_inverse_) keep_inverse(c, inverse);
+  }
+
+  S* sum_of(index_t c) const { return parts_[first_part_[std::size_t(c)]].sum; }
+
+  // Where the covariance was: what rows of the class are multiplied by.
+  void keep_inverse(index_t c, const S* inverse) const {
     if (by_row_ || global_gram_)
-      pack_inverse(inverse, S(1), nullptr, S(0), sum);
+      pack_inverse(inverse, S(1), nullptr, S(0), sum_of(c));
     else
       pack_inverse(global_.data(), static_cast<S>(ask.rate_factor * ask.scale), inverse,
-                   static_cast<S>(-ask.class_factor), sum);
+                   static_cast<S>(-ask.class_factor), sum_of(c));
   }
 
   void factor_small(index_t c, engine_terms& out) {
@@ -498,7 +541,7 @@ class rate_engine {
         rows.begin(index != nullptr ? index + first : nullptr, count, first);
         if (p.cls < 0 || global_gram_) add_whole(index, first, count, row.data(), rows.row());
         if (p.cls >= 0)
-          multiply_rows(row.data(), count, factor_of(parts_[first_part_[std::size_t(p.cls)]].sum, d), d,
+          multiply_rows(row.data(), count, factor_of(sum_of(p.cls), d), d,
                         static_cast<S>((global_gram_ ? -ask.class_factor : 1.0) * beta_ / static_cast<double>(n)),
                         global_gram_, rows.row());
         rows.end();
@@ -549,7 +592,7 @@ class rate_engine {
       for (index_t j = 0; j < d; ++j) sum[r][j] += by * product[j];
     };
     if (!dense_grad.empty() && !gram) {
-      multiply_rows(row, count, factor_of(parts_[first_part_[std::size_t(c)]].sum, d), d, S(1), false, out);
+      multiply_rows(row, count, factor_of(sum_of(c), d), d, S(1), false, out);
       for (index_t r = 0; r < count; ++r) {
         const double g = slope(out[r], row[r], 1);
         dense_grad.put_part(first + r, c, 1, &g);
@@ -571,8 +614,7 @@ class rate_engine {
         multiply_rows(static_cast<const S* const*>(left), some, factor_of(kept.packed.data(), m), d, S(1), false, out);
       } else {
         for (index_t q = 0; q < some; ++q) left[q] = row[row_of(q)];
-        multiply_rows(static_cast<const S* const*>(left), some, factor_of(parts_[first_part_[std::size_t(c)]].sum, d),
-                      d, S(1), false, out);
+        multiply_rows(static_cast<const S* const*>(left), some, factor_of(sum_of(c), d), d, S(1), false, out);
       }
       for (index_t q = 0; q < some; ++q) {
         // On the Gram side the product is root z M_j^-1.
