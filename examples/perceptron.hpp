@@ -65,6 +65,8 @@ class perceptron {
   }
 
   row_major logits(const row_major& x) const { return logits_of(hidden(x)); }
+  /// What the hidden layer makes of the rows of x.
+  row_major embedding(const row_major& x) const { return hidden(x); }
 
   template <class T>
   void shuffle(std::vector<T>& items) {
