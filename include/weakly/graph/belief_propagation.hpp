@@ -60,7 +60,7 @@ struct belief_propagation_options {
   double temperature = sum_product;  ///< T: messages are T log sum exp(. / T); 0 (max_product) takes the greatest
   propagation_schedule schedule = propagation_schedule::flooding;
   double damping = 0;       ///< new = (1 - damping) fresh + damping old, of logarithms; in [0, 1)
-  double tolerance = 1e-8;  ///< converged when the measure is at most this; 0 runs all iterations
+  double tolerance = 1e-8;  ///< converged when the measure is at most this (float needs 1e-6); 0 runs all iterations
   convergence_measure measure = convergence_measure::message_probability;
   index_t max_iterations = 1000;  ///< passes; 0 or more
   std::uint64_t seed = 0;         ///< of random_sequential

@@ -43,9 +43,21 @@ void belief_propagation<T>::total_of(index_t variable) {
   const index_t c = graph_->states(variable), begin = graph_->node_begin(variable);
   const auto edges = graph_->edges_of(variable);
   const T* const u = unary_of(variable);
+  using batch = simd::batch<T>;
+  if (const index_t width = c == 2 ? 1 : c; !hard_ && rho_.empty() && width <= batch::size) {
+    // All states at once, and no branch that depends on how many there are.
+    batch sum = c == 2 ? batch(u[1] - u[0]) : simd::load_partial(u, width);
+    for (const std::uint32_t e : edges)
+      sum += simd::load_partial(static_cast<const T*>(message_.data() + graph_->message_begin(e)), width);
+    simd::store_partial(total_.data() + begin, width, sum);
+    const batch left = c == 2 ? batch(std::max(u[0], u[1])) : sum;
+    if ((simd::bits(left > batch(lowest)) & simd::bits(simd::first_lanes<T>(width))) == 0) no_state_left(variable);
+    return;
+  }
   std::uint32_t* const blocked = hard_ ? blocked_.data() + graph_->state_begin(variable) : nullptr;
+  const bool weighted = !rho_.empty();
   const auto weight = [&](std::uint32_t e) {
-    return static_cast<T>(rho_.empty() ? 1.0 : rho_[at(graph_->position_of_edge(index_t(e)))]);
+    return weighted ? static_cast<T>(rho_[at(graph_->position_of_edge(index_t(e)))]) : T(1);
   };
   if (c == 2) {
     if (u[0] == lowest && u[1] == lowest) no_state_left(variable);
@@ -69,25 +81,27 @@ void belief_propagation<T>::total_of(index_t variable) {
     if (blocked[0] != 0 && blocked[1] != 0) no_state_left(variable);
     return;
   }
-  bool left = false;
+  T* const total = total_.data() + begin;
   for (index_t x = 0; x < c; ++x) {
-    T sum = u[x];
-    std::uint32_t excluded = 0;
-    if (blocked != nullptr && sum == lowest) {
-      sum = 0;
-      ++excluded;
-    }
-    for (const std::uint32_t e : edges) {
-      const T r = message_[at(graph_->message_begin(e) + x)];
-      if (r == lowest)
-        ++excluded;
-      else
-        sum += weight(e) * r;
-    }
+    const bool excluded = blocked != nullptr && u[x] == lowest;
+    total[x] = excluded ? T(0) : u[x];
     if (blocked != nullptr) blocked[x] = excluded;
-    total_[at(begin + x)] = sum;
-    left = left || (excluded == 0 && sum > lowest);
   }
+  for (const std::uint32_t e : edges) {
+    const T* const m = message_.data() + graph_->message_begin(e);
+    const T w = weight(e);
+    if (blocked == nullptr) {
+      for (index_t x = 0; x < c; ++x) total[x] += w * m[x];
+    } else {
+      for (index_t x = 0; x < c; ++x) {
+        const bool excluded = m[x] == lowest;
+        blocked[x] += excluded;
+        total[x] += excluded ? T(0) : w * m[x];
+      }
+    }
+  }
+  bool left = false;
+  for (index_t x = 0; x < c; ++x) left = left || ((blocked == nullptr || blocked[x] == 0) && total[x] > lowest);
   if (!left) no_state_left(variable);
 }
 
@@ -503,31 +517,32 @@ double belief_propagation<T>::flooding_pass(Exec& ex, bool look_only) {
   return change;
 }
 
-// Whether no product of ratios can leave the range of T; then messages become ratios.
+// Whether no product of ratios can leave the range of T; then messages become ratios. Fields that are greater than all
+// messages to a variable together by so much that no rounding sees the rest, evidence above all, are cut for the
+// messages.
 template <class T>
 bool belief_propagation<T>::enter_ratios() {
   if (!options_.ratios || options_.temperature != 1 || !rho_.empty() || hard_ || !graph_->all_binary() ||
       graph_->buckets().size() != 1 || graph_->buckets()[0].kind != factor_kind::ising ||
       (options_.damping != 0 && options_.damping != 0.5))
     return false;
-  constexpr T limit = sizeof(T) == 4 ? T(80) : T(650);
+  constexpr T limit = sizeof(T) == 4 ? T(80) : T(650), beyond = sizeof(T) == 4 ? T(20) : T(40);
   const auto coupling = graph_->all_parameters();
-  const auto variable = graph_->edge_variable();
-  const auto twice = [&](std::size_t edge) { return 2 * std::abs(coupling[edge / 2]); };
+  odds_.resize(at(graph_->variables()));
   for (index_t v = 0; v < graph_->variables(); ++v) {
     const T* const u = unary_of(v);
-    T size = std::abs(u[1] - u[0]), greatest = 0;
+    T size = 0, greatest = 0;
     for (const std::uint32_t e : graph_->edges_of(v)) {
-      size += std::max(twice(e), std::abs(message_[e]));
-      greatest = std::max(greatest, twice(e));
+      const T twice = 2 * std::abs(coupling[e / 2]);
+      size += std::max(twice, std::abs(message_[e]));
+      greatest = std::max(greatest, twice);
     }
-    if (!(size + greatest <= limit)) return false;
+    const T most = size + greatest + beyond;
+    odds_[at(v)] = std::clamp(u[1] - u[0], -most, most);
+    if (!(size + std::abs(odds_[at(v)]) + greatest <= limit)) return false;
   }
-  (void)variable;
-  odds_.resize(at(graph_->variables()));
   coupling_.resize(coupling.size());
   const auto exp = [](simd::batch<T> x) { return simd::exp(x); };
-  for (index_t v = 0; v < graph_->variables(); ++v) odds_[at(v)] = unary_of(v)[1] - unary_of(v)[0];
   for (std::size_t f = 0; f < coupling.size(); ++f) coupling_[f] = 2 * coupling[f];
   const auto map = [&](std::vector<T>& x) {
     detail::map_batches(x.data(), static_cast<index_t>(x.size()), x.data(), exp);
