@@ -101,8 +101,9 @@ struct propagation_setting {
 };
 struct propagated {
   weakly::belief_propagation_result run;
-  double area;  ///< of the marginals, on the training rows
-  double miss;  ///< mean over bags of |expected count - count|
+  double area;       ///< of the marginals, on the training rows
+  double isolation;  ///< area of minus the sum of the couplings of a row, which knows of no count
+  double miss;       ///< mean over bags of |expected count - count|
   std::vector<double> label;
 };
 
@@ -124,6 +125,13 @@ propagated propagate(const row_major& x, const std::vector<std::int32_t>& truth,
   std::vector<double> log_odds(truth.size());
   propagation.log_odds(log_odds);
   p.area = area_under_curve(log_odds, truth);
+  std::vector<double> isolation(truth.size());
+  const weakly::factor_graph<double>& graph = propagation.graph();
+  for (index_t v = 0; v < graph.variables(); ++v)
+    for (const std::uint32_t e : graph.edges_of(v))
+      if (const auto& bucket = graph.bucket_of_edge(e); bucket.kind == weakly::factor_kind::ising)
+        isolation[std::size_t(v)] -= graph.parameters(bucket, graph.position_of_edge(e))[0];
+  p.isolation = area_under_curve(isolation, truth);
   p.miss = weakly::expected_count_misses(log_odds, bags).mean;
   p.label.resize(truth.size());
   std::vector<std::byte> memory(weakly::proportion_labels_scratch(bags.longest()));
@@ -196,11 +204,15 @@ void print_tables(const std::vector<long>& sizes, const results& r) {
   }
   std::printf(
       "\nHow the propagations ended: area of the marginals on the training rows, runs converged to 1e-3 within 100 "
-      "passes,\nmean last change of a message, mean |expected count - count| of a bag\n\n| bag |");
+      "passes,\nmean last change of a message, mean |expected count - count| of a bag. Isolation: the area of minus "
+      "the sum "
+      "of a row's couplings,\nwhat there is to rank by without any count\n\n| bag | isolation |");
   for (int m = counts; m < supervised; ++m) std::printf(" %s |", method_name[m]);
-  std::printf("\n| --- | --- | --- | --- | --- |\n");
+  std::printf("\n| --- | --- | --- | --- | --- | --- |\n");
   for (std::size_t b = 0; b < sizes.size(); ++b) {
-    std::printf("| %ld |", sizes[b]);
+    double isolation = 0;
+    for (const outcomes& seed : r[b]) isolation += seed[counts].propagation->isolation / double(r[b].size());
+    std::printf("| %ld | %.3f |", sizes[b], isolation);
     for (int m = counts; m < supervised; ++m) {
       double area = 0, change = 0, miss = 0, runs = 0;
       int converged = 0;
