@@ -71,7 +71,7 @@ class rate_engine {
     out.class_rate.assign(std::size_t(k), 0.0);
     out.class_trace.assign(std::size_t(k), 0.0);
     if (n == 0 || d == 0) {
-      fill_memberships(0);
+      clear_memberships(true);
       return true;
     }
     pitch_ = padded_pitch(d);
@@ -138,7 +138,7 @@ class rate_engine {
     std::vector<S> buffer(static_cast<std::size_t>(d));
     double sum = 0;
     for (index_t i = 0; i < some; ++i) sum += square(x.part(i, 0, d, buffer.data()));
-    return !(beta_ * sum / static_cast<double>(some) < float_condition / 10);
+    return !(beta_ * sum / static_cast<double>(some) < float_condition / 4);
   }
 
   double square(const S* row) const {
@@ -552,7 +552,7 @@ class rate_engine {
   // Rows that belong to several classes, or whose memberships are differentiated: row by row through the classes.
   template <executor Exec>
   void write_rows(Exec& ex, const engine_terms& terms) {
-    fill_memberships(0);
+    clear_memberships(false);
     const index_t chunks = (n + rows_a_task - 1) / rows_a_task;
     ex(chunks, [&](index_t t) {
       const index_t first = t * rows_a_task, count = std::min(rows_a_task, n - first);
@@ -630,11 +630,16 @@ class rate_engine {
     }
   }
 
-  void fill_memberships(double value) const {
-    for (index_t i = 0; !dense_grad.empty() && i < n; ++i)
-      for (index_t c = 0; c < classes->k; ++c) dense_grad.put_part(i, c, 1, &value);
-    for (std::size_t e = 0; !entry_grad.empty() && e < classes->entry.size(); ++e)
-      entry_grad.put_part(classes->entry[e], 0, 1, &value);
+  // Gradients of empty classes are zero, and all of them where there is nothing to tell.
+  void clear_memberships(bool all) const {
+    constexpr double zero = 0;
+    for (index_t c = 0; classes != nullptr && c < classes->k; ++c) {
+      if (!all && !is_empty(c)) continue;
+      for (index_t i = 0; !dense_grad.empty() && i < n; ++i) dense_grad.put_part(i, c, 1, &zero);
+      for (index_t e = classes->begin[std::size_t(c)]; !entry_grad.empty() && e < classes->begin[std::size_t(c) + 1];
+           ++e)
+        entry_grad.put_part(classes->entry[std::size_t(e)], 0, 1, &zero);
+    }
   }
 
   index_t pitch_ = 0;

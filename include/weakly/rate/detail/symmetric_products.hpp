@@ -130,11 +130,9 @@ struct packed_rows {
   bool lower;  // element (k, j) is zero for j > k, and is not looked at where a whole tile is
 };
 
-/// out = alpha left right, or out += where `add`: `count` rows of right.rows elements times the first `width` columns
-/// of `right`, row i at out[i]. Nothing beyond `count` and `width` is touched.
 template <class T>
-void multiply_rows(const T* const* left, index_t count, const packed_rows<T>& right, index_t width, T alpha, bool add,
-                   T* const* out) {
+void multiply_few_rows(const T* const* left, index_t count, const packed_rows<T>& right, index_t width, T alpha,
+                       bool add, T* const* out) {
   using tile = product_tile<T>;
   for (index_t column = 0; column < width; column += tile::columns) {
     const index_t columns = std::min(tile::columns, width - column);
@@ -162,6 +160,19 @@ void multiply_rows(const T* const* left, index_t count, const packed_rows<T>& ri
       more = true;
     }
   }
+}
+
+/// out = alpha left right, or out += where `add`: `count` rows of right.rows elements times the first `width` columns
+/// of `right`, row i at out[i]. Nothing beyond `count` and `width` is touched.
+template <class T>
+void multiply_rows(const T* const* left, index_t count, const packed_rows<T>& right, index_t width, T alpha, bool add,
+                   T* const* out) {
+  // Few rows stay in the first cache with what is written of them, which scattered rows need most; a great right factor
+  // comes from afar and must serve more of them.
+  const index_t bytes = right.rows * right.pitch * static_cast<index_t>(sizeof(T));
+  const index_t rows_at_once = bytes <= (index_t(1) << 18) ? 16 : bytes <= (index_t(1) << 20) ? 32 : 64;
+  for (index_t first = 0; first < count; first += rows_at_once)
+    multiply_few_rows(left + first, std::min(rows_at_once, count - first), right, width, alpha, add, out + first);
 }
 
 }  // namespace weakly::inline v0::detail
