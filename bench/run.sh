@@ -63,6 +63,11 @@ WEAKLY_BENCH_DATA=$arrays "$build/bench/weakly_bench" --benchmark_filter="^($noi
 "$build/bench/weakly_bench" --benchmark_filter='^(loss|em)/[a-z_]+/[0-9]+x[0-9]+/' --benchmark_min_time=0.1 \
   --benchmark_repetitions="$((repetitions < 3 ? repetitions : 3))" --benchmark_out="$build/losses.json" \
   --benchmark_out_format=json
+# Graphs are large: what has a goal, and its floor.
+graphs='label_propagation/1000000x40/anywhere|belief_propagation/(grid500|neighbours|network)/(ratios|flooding|gather_floor)'
+graphs+='|grid/(read|float)/1000x1000|count_factor/(multiply_adds|quadratic|hard|wide)/2048|label_proportions/1000000'
+"$build/bench/weakly_bench" --benchmark_filter="^graph/($graphs)/" --benchmark_min_time=0.2 \
+  --benchmark_repetitions="$((repetitions < 3 ? repetitions : 3))" --benchmark_out="$build/graphs.json" --benchmark_out_format=json
 peers=("$build/peers.json")
 "$venv/bin/python" bench/peers/confident_learning.py "$arrays" "${peers[0]}" "${sizes[@]}"
 if "$torch" -c 'import torch' 2>/dev/null; then
@@ -74,4 +79,5 @@ peers+=("$build/numpy_rates.json")
 "$venv/bin/python" bench/peers/coding_rate.py "$build/numpy_rates.json" "$repetitions"
 readme=()
 if [ "${1:-}" = --update-readme ]; then readme=(bench/README.md); fi
-"$venv/bin/python" bench/table.py "$build/weakly.json" "$build/losses.json" "$build/rates.json" "${peers[@]}" "${readme[@]}" | tee "$build/table.md"
+"$venv/bin/python" bench/table.py "$build/weakly.json" "$build/losses.json" "$build/rates.json" "$build/graphs.json" "${peers[@]}" \
+  "${readme[@]}" | tee "$build/table.md"

@@ -204,6 +204,50 @@ def rates(t):
               False)
 
 
+def graphs(t):
+    """The rows of graph/."""
+    def rate(name, key="items_per_second"):
+        return t.bench.get(name, {"counters": {}})["counters"].get(key, 0)
+
+    def share(work, name, floor, goal, stretch=None, key="items_per_second"):
+        t.row(work, [name, floor], "wall", lambda a, b: rate(name, key) / rate(floor, key), goal, False, stretch)
+
+    def bp(what, graph="grid500", type_of="double", threads=1):
+        return f"graph/belief_propagation/{graph}/{what}/{type_of}/{threads}"
+
+    nodes = "graph/label_propagation/1000000x40/anywhere"
+    share("label propagation, 1e6 nodes, 1e7 edges, k = 40 (of rows gathered and added)", f"{nodes}/threads1/steps1",
+          f"{nodes}/threads1/floor", 0.5)
+    t.row("same, two threads against one, six steps (one / two)", [f"{nodes}/threads1/steps6", f"{nodes}/threads2/steps6"], "wall", over,
+          1.7, False)
+    for type_of, goal, stretch in (("double", 150, 214), ("float", 300, 472)):
+        name = bp("ratios", type_of=type_of)
+        t.row(f"Ising grid 500 x 500, flooding, {type_of}, messages", [name], "cpu", lambda a, n=name: rate(n) / 1e6, goal, False, stretch,
+              "M/s")
+    for type_of in ("double", "float"):
+        name = bp("ratios", type_of=type_of)
+        t.row(f"same, {type_of}, bytes for each directed edge", [name], "cpu", lambda a, n=name: rate(n, "bytes_per_edge"), 48, True, 29,
+              "bytes")
+        share(f"1e6 nodes, 8e6 directed edges, breadth-first order, {type_of} (of one gather a message)",
+              bp("ratios", "neighbours", type_of), f"graph/belief_propagation/neighbours/gather_floor/{type_of}", 0.5, 0.8)
+    name = bp("flooding", "network")
+    t.row("tables of mixed shapes, messages (libDAI: 0.5 to 1.7 M/s)", [name], "cpu", lambda a: rate(name) / 1e6, 20 * 0.5, False, 20 * 1.7,
+          "M/s")
+    for graph, what, shown in (("grid500", "ratios", "Ising grid 500 x 500"), ("neighbours", "ratios", "1e6 nodes"),
+                               ("network", "flooding", "tables")):
+        t.row(f"{shown}, double, two threads against one (one / two)", [bp(what, graph), bp(what, graph, threads=2)], "wall", over, 1.7,
+              False)
+    grid = "graph/grid"
+    share("grid 1000 x 1000 without indices, float (of as many bytes read)", f"{grid}/float/1000x1000/threads:1",
+          f"{grid}/read/1000x1000/threads:1", 0.6, 0.8, "bytes_per_second")
+    for potential in ("quadratic", "hard", "wide"):
+        t.row(f"count factor, 2048 variables, {potential} (messages / 2048^2 multiply-adds)",
+              [f"graph/count_factor/{potential}/2048", "graph/count_factor/multiply_adds/2048"], "cpu", over, 3, True, 1.6)
+    sweep = "graph/label_proportions/1000000"
+    t.row("label proportions, 1e6 items, bags of 2048, 5 neighbours: 100 sweeps on two threads", [f"{sweep}/2"], "wall",
+          lambda a: 100 * a, 300, True, 120, "s")
+
+
 def beside_em(bench):
     """Everything else of em/ in copies of its array."""
     rows = []
@@ -290,8 +334,9 @@ def main():
     losses(of_losses)
     of_em = Table(bench, peers)
     posteriors(of_em)
-    of_rates = Table(bench, peers)
+    of_rates, of_graphs = Table(bench, peers), Table(bench, peers)
     rates(of_rates)
+    graphs(of_graphs)
 
     load = ", ".join(f"{x:.2g}" for x in context.get("load_avg", [])) or "unknown"
     out = [f"{processor()}, {context['num_cpus']} logical CPUs, load average {load} at the start; "
@@ -302,6 +347,7 @@ def main():
            "| posteriors, float | times | result | goal | stretch | met |", "| --- | --- | --- | --- | --- | --- |",
            *of_em.lines, "", *beside_em(bench), "",
            "| coding rates | times | result | goal | stretch | met |", "| --- | --- | --- | --- | --- | --- |", *of_rates.lines, "",
+           "| graphs | times | result | goal | stretch | met |", "| --- | --- | --- | --- | --- | --- |", *of_graphs.lines, "",
            "| one thread | wall | CPU | weakly, CPU | ratio of CPU |", "| --- | --- | --- | --- | --- |"]
     for size in (SMALL, LARGE):
         found = bench.get(read(size))
