@@ -416,7 +416,7 @@ TEST_CASE_TEMPLATE("belief_propagation has the same bits for 1, 2 and 5 threads"
   std::mt19937_64 random(9);
   std::normal_distribution<double> normal;
   factor_graph_builder mixed;
-  const index_t n = 6000;
+  const index_t n = support::sanitized ? 1500 : 4500;
   for (index_t v = 0; v < n; ++v) mixed.add_variable(v % 3 == 0 ? 3 : 2);
   const auto binary = [&] { return index_t(random() % (n / 3)) * 3 + 1 + index_t(random() % 2); };
   const auto ternary = [&] { return index_t(random() % (n / 3)) * 3; };
@@ -430,14 +430,15 @@ TEST_CASE_TEMPLATE("belief_propagation has the same bits for 1, 2 and 5 threads"
     mixed.add_potts(c, d, 0.2 * normal(random));
     if (f % 8 == 0) mixed.add_count({a, b, (a + 3) % n == b ? (b + 3) % n : (a + 3) % n}, {0, 0.1, 0.2, -0.1});
   }
-  const auto spins = spin_grid(300, 0.2, 1, 8).template freeze<T>();
+  const auto spins = spin_grid(support::sanitized ? 60 : 200, 0.2, 1, 8).template freeze<T>();
   const auto kinds = mixed.template freeze<T>();
   for (const factor_graph<T>* graph : {&spins, &kinds})
     for (const auto schedule : {propagation_schedule::flooding, propagation_schedule::coloured})
       for (const bool ratios : {true, false}) {
-        if (schedule == propagation_schedule::coloured && (ratios || graph == &spins)) continue;
+        if (ratios && (graph != &spins || schedule != propagation_schedule::flooding)) continue;
+        if (schedule == propagation_schedule::coloured && graph == &spins) continue;
         const belief_propagation_options options{
-            .schedule = schedule, .tolerance = 0, .max_iterations = 3, .ratios = ratios};
+            .schedule = schedule, .tolerance = 0, .max_iterations = 2, .ratios = ratios};
         belief_propagation<T> a(*graph, options), b(*graph, options), c(*graph, options);
         a.run();
         b.run(two);

@@ -106,7 +106,10 @@ class belief_propagation {
     message_.resize(at(graph.messages()));
     total_.resize(at(graph.all_nodes()));
     hard_ = graph.has_zeros();
-    if (hard_) blocked_.resize(at(graph.all_states()));
+    if (hard_) {
+      blocked_.resize(at(graph.all_states()));
+      seen_.resize(at(graph.all_nodes()));
+    }
     reset();
     find_tasks();
     prepare();
@@ -223,9 +226,9 @@ class belief_propagation {
         const double v = static_cast<double>(m(first + x));
         if (std::isnan(v) || (c != 2 && v == std::numeric_limits<double>::infinity()))
           detail::fail<value_error>("belief_propagation::set_messages: message ", first + x, " is ", v);
-        if (std::isinf(v) && !hard_)
+        if (std::isinf(v) && (!hard_ || graph_->bucket_of_edge(e).kind == factor_kind::ising))
           detail::fail<value_error>("belief_propagation::set_messages: message ", first + x, " is ", v,
-                                    ", but no weight of this graph is zero");
+                                    ", but its factor excludes no state");
       }
     }
     for (index_t i = 0; i < graph_->messages(); ++i) message_[at(i)] = static_cast<T>(m(i));
@@ -315,10 +318,10 @@ class belief_propagation {
   /// Bytes of all arrays of this object, those of the graph not included.
   std::size_t memory() const {
     const auto bytes = [](const auto& v) { return v.capacity() * sizeof(v[0]); };
-    return bytes(message_) + bytes(total_) + bytes(blocked_) + bytes(unary_) + bytes(rho_) + bytes(task_) +
-           bytes(order_) + bytes(trace_) + bytes(tree_) + bytes(before_) + bytes(changes_) + bytes(colours_.position) +
-           bytes(colours_.begin) + urgent_.memory() + bytes(weight_begin_) + bytes(weight_) + bytes(coupling_) +
-           bytes(odds_);
+    return bytes(message_) + bytes(total_) + bytes(seen_) + bytes(blocked_) + bytes(unary_) + bytes(rho_) +
+           bytes(task_) + bytes(order_) + bytes(trace_) + bytes(tree_) + bytes(before_) + bytes(changes_) +
+           bytes(colours_.position) + bytes(colours_.begin) + urgent_.memory() + bytes(weight_begin_) + bytes(weight_) +
+           bytes(coupling_) + ratios_.memory();
   }
 
  private:
@@ -421,7 +424,6 @@ class belief_propagation {
   void prepare();
   void prepare_weights();
   bool enter_ratios();
-  void leave_ratios();
   double flood(const task& part, moving when);
   double flood_batch(const factor_bucket& b, std::size_t bucket, index_t position, index_t lanes, scratch& s,
                      moving when, detail::greatest_log_odds_distance<T>& odds_change,
@@ -464,12 +466,14 @@ class belief_propagation {
   belief_propagation_options options_;
   bool hard_ = false, totals_known_ = false, evidence_changed_ = false;
   std::vector<T> message_, total_, unary_;
+  std::vector<T> seen_;                 // totals of binary variables, +-inf where a state is excluded
   std::vector<std::uint32_t> blocked_;  // how many messages exclude a state
   std::vector<double> rho_;             // by position
   std::vector<task> task_;
-  bool tree_known_ = false, in_ratios_ = false;
+  bool tree_known_ = false;
   std::vector<index_t> weight_begin_;  // by bucket, in weight_; -1 for none
-  std::vector<T> weight_, coupling_, odds_;
+  std::vector<T> weight_, coupling_;
+  detail::ising_ratio_passes<T> ratios_;
   std::vector<std::uint32_t> order_, tree_;
   detail::factor_groups colours_;
   detail::priority_heap urgent_;

@@ -129,6 +129,8 @@ class factor_graph {
   }
   /// As state_begin, with one number for a binary variable.
   index_t node_begin(index_t variable) const { return node_begin_.empty() ? variable : node_begin_[at(variable)]; }
+  /// node_begin of all variables; empty where they are the variables' numbers.
+  std::span<const index_t> node_begins() const { return node_begin_; }
   index_t all_nodes() const { return node_begin_.empty() ? variables() : node_begin_.back(); }
 
   std::span<const factor_bucket> buckets() const { return buckets_; }
@@ -259,7 +261,6 @@ class factor_graph_builder {
                                 "; a graph has fewer than 2^31");
     const index_t first = variables();
     states_.insert(states_.end(), static_cast<std::size_t>(count), static_cast<std::uint16_t>(states));
-    unary_begin_.reserve(states_.size() + 1);
     for (index_t i = 0; i < count; ++i) unary_begin_.push_back(unary_begin_.back() + states);
     unary_.resize(static_cast<std::size_t>(unary_begin_.back()), 0.0);
     return first;

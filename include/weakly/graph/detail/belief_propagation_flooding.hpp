@@ -8,16 +8,21 @@ namespace weakly::inline v0 {
 
 namespace detail {
 
-/// As greatest_log_odds_distance, for log probabilities.
+/// As greatest_log_odds_distance, for log probabilities; p is exp(fresh).
 template <class T>
 class greatest_log_distance {
  public:
   explicit greatest_log_distance(bool in_logarithms) : in_logarithms_(in_logarithms) {}
-  WEAKLY_INLINE void look(simd::batch<T> fresh, simd::batch<T> old) {
+  WEAKLY_INLINE void look(simd::batch<T> fresh, simd::batch<T> p, simd::batch<T> old) {
     using batch = simd::batch<T>;
     const batch d = simd::select(fresh == old, T(0), simd::abs(fresh - old));
-    if (!simd::any(d > top_)) return;  // two numbers up to 1 are no further apart than their logarithms
-    top_ = simd::reduce_max(simd::max(in_logarithms_ ? d : simd::abs(simd::exp(fresh) - simd::exp(old)), top_));
+    if (in_logarithms_) {
+      top_ = simd::max(d, top_);
+      return;
+    }
+    // |p - p e^d| is at most 2 p d up to d = 1.
+    if (!simd::any((p * d * T(2) > top_) | ~(d <= batch(T(1))))) return;
+    top_ = simd::reduce_max(simd::max(simd::select(fresh == old, T(0), simd::abs(p - simd::exp(old))), top_));
   }
   double value() const { return static_cast<double>(simd::reduce_max(top_)); }
 
@@ -218,8 +223,8 @@ double belief_propagation<T>::flood_batch(const factor_bucket& b, std::size_t bu
     for (index_t x = 0; x < c; ++x) sum += out[o + x];
     for (index_t x = 0; x < c; ++x) {
       const batch before = simd::load(static_cast<const T*>(old + (i + x) * size));
-      const batch r = simd::select(uncertain, before, simd::log(out[o + x] / sum));
-      change.look(r, before);
+      const batch p = out[o + x] / sum, r = simd::select(uncertain, before, simd::log(p));
+      change.look(r, p, before);
       out[o + x] = d == 0 ? r : mixed(r, before);
     }
     if (d != 0) {
@@ -251,24 +256,18 @@ double belief_propagation<T>::flood(const task& part, moving when) {
   const factor_bucket& b = graph_->buckets()[part.bucket];
   const bool log_measure = options_.measure == convergence_measure::log_message;
   scratch s;
-  if (b.kind == factor_kind::ising && !hard_) {
+  if (b.kind == factor_kind::ising) {
     const index_t first = part.first - b.first_factor, last = part.last - b.first_factor;
     const detail::pair_block<T> block{
-        graph_->edge_variable().data() + b.first_edge, message_.data() + b.first_message, total_.data(),
+        graph_->edge_variable().data() + b.first_edge, message_.data() + b.first_message,
+        hard_ ? seen_.data() : total_.data(), graph_->all_binary() ? nullptr : graph_->node_begins().data(),
         coupling_.empty() ? graph_->all_parameters().data() + b.first_parameter : coupling_.data()};
-    if (in_ratios_) {
-      detail::ising_by_ratios<T> pass{options_.damping != 0, detail::greatest_ratio_distance<T>(log_measure)};
-      block.each(first, last, T(1), pass);
-      return pass.change.value();
-    }
-    if (graph_->all_binary()) {
-      const double temperature = options_.temperature;
-      detail::ising_by_log_odds<T> pass{static_cast<T>(temperature > 0 ? 1 / temperature : 0),
-                                        static_cast<T>(temperature), static_cast<T>(options_.damping),
-                                        when != moving::never, detail::greatest_log_odds_distance<T>(log_measure)};
-      block.each(first, last, T(0), pass);
-      return pass.change.value();
-    }
+    const double temperature = options_.temperature;
+    detail::ising_by_log_odds<T> pass{static_cast<T>(temperature > 0 ? 1 / temperature : 0),
+                                      static_cast<T>(temperature), static_cast<T>(options_.damping),
+                                      when != moving::never, detail::greatest_log_odds_distance<T>(log_measure)};
+    block.each(first, last, T(0), pass);
+    return pass.change.value();
   }
   double change = 0;
   if (options_.temperature == 1 && (weight_begin_[part.bucket] >= 0 || b.kind == factor_kind::potts)) {
