@@ -143,12 +143,18 @@ class rate_engine {
 
   double square(const S* row) const {
     using batch = simd::batch<S>;
-    batch sum(S(0));
+    constexpr int chains = 4;
+    batch sum[std::size_t(chains)];
+    simd::unroll<chains>([&](auto c) { sum[c] = batch(S(0)); });
     index_t j = 0;
-    for (; j + batch::size <= d; j += batch::size) sum = simd::fma(simd::load(row + j), simd::load(row + j), sum);
+    for (; j + chains * batch::size <= d; j += chains * batch::size)
+      simd::unroll<chains>([&](auto c) {
+        const batch v = simd::load(row + j + c * batch::size);
+        sum[c] = simd::fma(v, v, sum[c]);
+      });
     S rest = 0;
     for (; j < d; ++j) rest += row[j] * row[j];
-    return static_cast<double>(simd::reduce_add(sum) + rest);
+    return static_cast<double>(simd::reduce_add((sum[0] + sum[1]) + (sum[2] + sum[3])) + rest);
   }
   void measure(index_t first, index_t last) {
     std::vector<S> buffer(static_cast<std::size_t>(d));
@@ -220,8 +226,8 @@ class rate_engine {
 
     if (!global_gram_) global_ = aligned_array<S>(size);
     constexpr index_t stripe = 16;
-    ex(pitch_ / stripe, [&](index_t s) {
-      for (index_t i = s * stripe; i < (s + 1) * stripe; ++i) merge_row(i * pitch_, i + 1);
+    ex((d + stripe - 1) / stripe, [&](index_t s) {
+      for (index_t i = s * stripe; i < std::min(d, (s + 1) * stripe); ++i) merge_row(i * pitch_, i + 1);
     });
   }
 
@@ -230,7 +236,6 @@ class rate_engine {
     const bool scales = weighted_ && p.cls >= 0;
     const aligned_array<S> packed(tile::depth * pitch_), buffer(tile::depth * pitch_);
     const S* row[std::size_t(tile::depth)];
-    std::fill_n(p.sum, pitch_ * pitch_, S(0));
     for (index_t first = p.first; first < p.first + p.count; first += tile::depth) {
       const index_t count = std::min(tile::depth, p.first + p.count - first);
       for (index_t r = 0; r < count; ++r) {
@@ -244,7 +249,7 @@ class rate_engine {
         row[r] = copy;
       }
       pack_strips(static_cast<const S* const*>(row), count, d, pitch_, packed.data());
-      add_outer_products(static_cast<const S*>(packed.data()), count, d, S(1), p.sum, pitch_);
+      add_outer_products(static_cast<const S*>(packed.data()), count, d, S(1), p.sum, pitch_, first > p.first);
     }
   }
 

@@ -58,8 +58,9 @@ void pack_transposed(const T* const* row, index_t count, index_t first, index_t 
   }
 }
 
-/// One tile: sum over k < depth of b(r, k) a[k columns + w], multiplied by alpha, added to out(r)[w] or written there.
-template <class T, class At, class Out>
+/// One tile: sum over k < depth of b(r, k) a[k columns + w], multiplied by alpha, added to out(r)[w] or written there;
+/// of the first half of the columns alone where not `Whole`.
+template <bool Whole = true, class T, class At, class Out>
 WEAKLY_INLINE void multiply_tile(index_t depth, const T* a, At b, T alpha, bool add, Out out) {
   using batch = simd::batch<T>;
   constexpr int rows = int(product_tile<T>::rows);
@@ -67,17 +68,18 @@ WEAKLY_INLINE void multiply_tile(index_t depth, const T* a, At b, T alpha, bool 
   batch left[std::size_t(rows)], right[std::size_t(rows)];
   simd::unroll<rows>([&](auto r) { left[r] = right[r] = batch(T(0)); });
   for (index_t k = 0; k < depth; ++k) {
-    const batch a0 = simd::load(a + k * columns), a1 = simd::load(a + k * columns + half);
+    const batch a0 = simd::load(a + k * columns), a1 = Whole ? simd::load(a + k * columns + half) : a0;
     simd::unroll<rows>([&](auto r) {
       const batch x(b(r, k));
       left[r] = simd::fma(a0, x, left[r]);
-      right[r] = simd::fma(a1, x, right[r]);
+      if constexpr (Whole) right[r] = simd::fma(a1, x, right[r]);
     });
   }
   simd::unroll<rows>([&](auto r) {
     T* const to = out(r);
     simd::store(to, add ? simd::fma(left[r], alpha, simd::load(to)) : left[r] * alpha);
-    simd::store(to + half, add ? simd::fma(right[r], alpha, simd::load(to + half)) : right[r] * alpha);
+    if constexpr (Whole)
+      simd::store(to + half, add ? simd::fma(right[r], alpha, simd::load(to + half)) : right[r] * alpha);
   });
 }
 
@@ -107,17 +109,24 @@ struct tile_in_rows {
   WEAKLY_INLINE T* operator()(index_t r) const { return row[r] + column; }
 };
 
-/// c += alpha times the sum of the outer products of `count` packed rows with themselves, at and below the diagonal of
-/// the first `width` columns; what lies above it in tiles that the diagonal crosses is changed too.
+/// c += alpha times the sum of the outer products of `count` packed rows with themselves, or c = where not `add`, at
+/// and below the diagonal of the first `width` columns; what lies above it in tiles that the diagonal crosses may
+/// change.
 template <class T>
-void add_outer_products(const T* packed, index_t count, index_t width, T alpha, T* c, index_t pitch) {
+void add_outer_products(const T* packed, index_t count, index_t width, T alpha, T* c, index_t pitch, bool add = true) {
   using tile = product_tile<T>;
   const index_t end = tile::whole(width);
-  for (index_t column = 0; column < end; column += tile::columns)
-    for (index_t i = column; i < end; i += tile::rows)
-      multiply_tile(count, packed + column * count,
-                    packed_factor<T>{packed + (i - i % tile::columns) * count + i % tile::columns}, alpha, true,
-                    tile_at<T>{c + i * pitch + column, pitch});
+  for (index_t column = 0; column < end; column += tile::columns) {
+    const T* const a = packed + column * count;
+    for (index_t i = column; i < end; i += tile::rows) {
+      const packed_factor<T> b{packed + (i - i % tile::columns) * count + i % tile::columns};
+      const tile_at<T> to{c + i * pitch + column, pitch};
+      if (i + tile::rows <= column + tile::columns / 2)
+        multiply_tile<false>(count, a, b, alpha, add, to);
+      else
+        multiply_tile(count, a, b, alpha, add, to);
+    }
+  }
 }
 
 /// A right factor: `rows` rows of d elements, packed in blocks of `depth` rows.
