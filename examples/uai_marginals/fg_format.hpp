@@ -70,6 +70,8 @@ inline model read_fg(std::string_view text, std::string_view name, std::int64_t 
       x = in.value(entry);
     }
     for (double& x : values) x = std::max(x, 0.0);
+    if (!m.factors[f].has_mass())
+      in.fail("the table of " + factor + " is zero everywhere, so that nothing is possible; correct it");
   }
   if (!in.at_end())
     in.fail(text_scanner::quoted(in.word("nothing")) +

@@ -10,8 +10,7 @@
 
 namespace uai {
 
-/// The model as weakly's factor graph, variable by variable and factor by factor. Throws weakly::value_error for a
-/// table without a positive entry.
+/// The model as weakly's factor graph, variable by variable and factor by factor.
 inline weakly::factor_graph<double> graph_of(const model& m) {
   weakly::factor_graph_builder builder;
   for (const std::int32_t states : m.states) builder.add_variable(states);

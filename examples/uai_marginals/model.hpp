@@ -9,11 +9,15 @@
 
 namespace uai {
 
-/// What a factor is about and its values, none of them negative, NaN or infinite. The last variable of the scope
+/// What a factor is about and its values: finite, not negative, and not all zero. The last variable of the scope
 /// changes fastest; without a scope the table is one constant.
 struct table_factor {
   std::vector<std::int32_t> scope;
   std::vector<double> value;
+
+  bool has_mass() const {
+    return std::any_of(value.begin(), value.end(), [](double x) { return x > 0; });
+  }
 };
 
 /// The product of tables that a file describes. Variable i has states 0 to states[i] - 1; there are 1 to 65535 of them.

@@ -64,6 +64,7 @@ inline model read_uai(std::string_view text, std::string_view name) {
     values.reserve(static_cast<std::size_t>(size));
     const std::string entry = "an entry of " + table;
     for (std::int64_t e = 0; e < size; ++e) values.push_back(in.value(entry));
+    if (!m.factors[f].has_mass()) in.fail(table + " is zero everywhere, so that nothing is possible; correct it");
   }
   if (!in.at_end())
     in.fail(text_scanner::quoted(in.word("nothing")) +

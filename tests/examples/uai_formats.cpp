@@ -81,6 +81,7 @@ TEST_CASE("read_uai names the file, the line, the value and the way out of what 
   refuses(uai_of, changed("1 2 3", "1 1e400 3"), {"line 9", "'1e400'", "scale"});
   refuses(uai_of, changed("1 2 3", "1 1e-400 3"), {"line 9", "'1e-400'", "scale"});
   refuses(uai_of, changed("1 2 3", "1 2x 3"), {"line 9", "'2x'", "number"});
+  refuses(uai_of, changed("0.5", "0"), {"line 11", "factor 1", "zero everywhere"});
   refuses(uai_of, small + "7\n", {"'7'", "follows the last table"});
   refuses(uai_of, "MARKOV 4611686018427387904", {"4611686018427387904", "can hold"});
   refuses(uai_of, "MARKOV 99999999999999999999", {"99999999999999999999", "must be 0 to"});
@@ -128,7 +129,7 @@ TEST_CASE("read_fg takes the first variable as the fastest and orders variables 
   CHECK(m.factors[0].value == std::vector<double>{10, 11, 12, 0, 0, 15});
   CHECK(m.factors[1].scope.empty());
   CHECK(m.factors[1].value == std::vector<double>{2.5});
-  CHECK(fg_of("1\n\n2\n0 1\n2 2\n0\n").label.empty());
+  CHECK(fg_of("1\n\n2\n0 1\n2 2\n1\n3 1\n").label.empty());
 }
 
 TEST_CASE("read_fg names the file, the line, the value and the way out of what it refuses") {
@@ -138,9 +139,10 @@ TEST_CASE("read_fg names the file, the line, the value and the way out of what i
   refuses(fg_of, "1\n1\n4\n2\n1\n2 0.5", {"line 6", "index", "factor 0", "'2'", "0 to 1"});
   refuses(fg_of, "1\n1\n4\n2\n2\n1 0.5\n1 0.5\n", {"line 7", "entry 1", "twice"});
   refuses(fg_of, "1\n1\n4\n2\n1\n1 -0.5\n", {"line 6", "'-0.5'", "not negative"});
-  refuses(fg_of, "2\n1\n4\n2\n0\n1\n4\n3\n0\n", {"m.fg: variable 4", "2 states", "3 in another"});
+  refuses(fg_of, "2\n1\n4\n2\n1\n0 1\n1\n4\n3\n1\n0 1\n", {"m.fg: variable 4", "2 states", "3 in another"});
   refuses(fg_of, "1\n3\n0 1 2\n65535 65535 65535\n0\n", {"line 4", "factor 0", "entries", "zeros included"});
-  refuses(fg_of, "1\n1\n4\n2\n0\n9\n", {"'9'", "follows the last factor"});
+  refuses(fg_of, "1\n1\n4\n2\n0\n", {"factor 0", "zero everywhere"});
+  refuses(fg_of, "1\n1\n4\n2\n1\n0 1\n9\n", {"'9'", "follows the last factor"});
 }
 
 TEST_CASE("a solution is written in the digits that give the same numbers back") {

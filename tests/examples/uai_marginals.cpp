@@ -112,7 +112,7 @@ TEST_CASE("uai_marginals names what it cannot use, in one line") {
   refuses(folder, {"."}, {"cannot be read", "path of a file"});
   refuses(folder, {"cut.uai", "--out", "x.MAR"}, {"cut.uai: line", "table of factor"});
   refuses(folder, {"m.uai", "e.evid"}, {"e.evid: line 1", "variable 2"});
-  refuses(folder, {"zero.uai"}, {"zero.uai", "every weight is zero"});
+  refuses(folder, {"zero.uai"}, {"zero.uai: line 1", "factor 0", "zero everywhere"});
   refuses(folder, {"hard.uai", "both.evid"}, {"hard.uai", "no solution"});
   refuses(folder, {"m.uai", "--schedule", "best"}, {"--schedule best", "residual"});
   refuses(folder, {"m.uai", "--damping", "1"}, {"--damping 1", "below 1"});

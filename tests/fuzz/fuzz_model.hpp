@@ -47,6 +47,7 @@ inline void require_consistent(const uai::model& m) {
     require(f.value.size() == size);
     require(std::set<std::int32_t>(f.scope.begin(), f.scope.end()).size() == f.scope.size());
     for (const double x : f.value) require(x >= 0 && std::isfinite(x));
+    require(f.has_mass());
   }
 }
 

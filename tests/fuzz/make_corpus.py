@@ -129,7 +129,7 @@ FG = {
     "two_factors": "# two\n2 \n\n 2 \n5 2 \n2 3 \n 4 \n0 1 \n1 2.5 \n3 1e-3 \n5 7 \n\n 1 \n2 \n3 \n 1 \n2 4 # last\n\0 1 5 0",
     "constant": "1\n\n0\n\n\n1\n0 3\n",
     "zero_everywhere": "1\n\n1\n7\n4\n0\n",
-    "states_differ": "2\n1\n0\n2\n0\n1\n0\n3\n0\n",
+    "states_differ": "2\n1\n0\n2\n1\n0 1\n1\n0\n3\n1\n0 1\n",
     "index_twice": "1\n1\n0\n2\n2\n1 1\n1 2\n",
     "greater_than_the_file": "1\n3\n0 1 2\n65535 65535 65535\n1\n0 1\n",
     "comment_without_end": "1 # and then",

@@ -186,11 +186,12 @@ class grid_planes {
 /// (small couplings: absolute, not relative). Messages are ratios of probabilities, without exponentials or logarithms,
 /// where no number of the model can leave the range of T: where 2 S and the smaller of |log_odds| and S + 20 (double:
 /// 40) add up to no more than 62 (double: 620) at every node, S being twice the sum of its |J|. Otherwise the whole
-/// grid is computed in logarithms, some ten times slower; uses_ratios() tells.
+/// grid is computed in logarithms, some seven times slower; uses_ratios() tells.
 ///
 /// Infinite log odds are evidence: the variable has that state, and its belief is exactly 0 or 1. The state is
-/// allocated at construction. Same bits for every executor; a task is about 64 Ki nodes. Sources: Kschischang, Frey,
-/// Loeliger, IEEE Trans. Inf. Theory 2001; Yedidia, Freeman, Weiss 2005 (Bethe log Z).
+/// allocated at construction. Same bits for every executor; a task is 64 Ki messages or 8 rows, whichever is more.
+/// Sources: Kschischang, Frey, Loeliger, IEEE Trans. Inf. Theory 2001; Yedidia, Freeman, Weiss, IEEE Trans. Inf. Theory
+/// 2005 (Bethe log Z).
 template <class T = float>
 class grid_belief_propagation {
   static_assert(std::is_same_v<T, float> || std::is_same_v<T, double>, "grids store float or double");
@@ -199,7 +200,8 @@ class grid_belief_propagation {
   using value_type = T;
 
   /// No couplings and log odds of zero. Throws shape_error for a negative extent.
-  grid_belief_propagation(index_t height, index_t width) : height_(height), width_(width), chunks_(height, width) {
+  grid_belief_propagation(index_t height, index_t width)
+      : height_(height), width_(width), chunks_(height, std::min<index_t>(4 * width, 8192)) {
     if (height < 0 || width < 0)
       detail::fail<shape_error>("grid_belief_propagation: ", height, " x ", width, " nodes; extents are 0 or more");
     planes_ = detail::grid_planes<T>(plane_count, height, width);
