@@ -268,7 +268,7 @@ class count_messenger {
 
 }  // namespace detail
 
-/// Bytes of workspace for one factor of n variables: about 200 n, and n log2 n doubles.
+/// Bytes of workspace for one factor of n variables: about 200 n, and 2 n log2 n doubles.
 constexpr std::size_t count_factor_scratch(index_t n) {
   return detail::count_messenger::bytes(n) + 2 * scratch_bytes<double>(n + 1) + 64;
 }
