@@ -88,7 +88,7 @@ graph& of(index_t n, index_t k, index_t reach) {
 }
 
 // The rows of the neighbours, added: neither scale nor share, no other layout, K known to the compiler.
-template <index_t K>
+template <index_t K, std::size_t Ahead>
 void add_rows(const graph& g, index_t first, index_t last) {
   using batch = weakly::simd::batch<float>;
   constexpr int parts = static_cast<int>((K + batch::size - 1) / batch::size);
@@ -98,6 +98,10 @@ void add_rows(const graph& g, index_t first, index_t last) {
     const auto end = static_cast<std::size_t>(g.offset[static_cast<std::size_t>(i) + 1]);
     for (auto e = static_cast<std::size_t>(g.offset[static_cast<std::size_t>(i)]); e < end; ++e) {
       const float* const row = g.y + index_t(g.column[e]) * K;
+      if (Ahead > 0 && e + Ahead < g.column.size()) {
+        const float* const next = g.y + index_t(g.column[e + Ahead]) * K;
+        for (index_t j = 0; j < K; j += weakly::simd::line_size<float>) weakly::simd::prefetch(next + j);
+      }
       weakly::simd::unroll<parts>([&](auto b) { sum[b] += weakly::simd::load(row + b * batch::size); });
     }
     float* const to = g.floor_out + i * K;
@@ -119,16 +123,20 @@ void add_all(index_t n, index_t reach) {
   };
   for (const int threads : {1, 2}) {
     const std::string name = "graph/label_propagation/" + size + "/threads" + std::to_string(threads);
-    bench::add(name + "/floor", [=](benchmark::State& state) {
-      const graph& g = of(n, K, reach);
-      bench::with_threads(threads, [&](auto&& ex) {
-        for (auto _ : state) {
-          weakly::for_row_chunks(ex, n, 440, [&](index_t first, index_t last) { add_rows<K>(g, first, last); });
-          benchmark::ClobberMemory();
-        }
+    const auto add_floor = [&](const char* kind, auto rows) {
+      bench::add(name + kind, [=](benchmark::State& state) {
+        const graph& g = of(n, K, reach);
+        bench::with_threads(threads, [&](auto&& ex) {
+          for (auto _ : state) {
+            weakly::for_row_chunks(ex, n, 440, [&](index_t first, index_t last) { rows(g, first, last); });
+            benchmark::ClobberMemory();
+          }
+        });
+        rate(state, g, 1);
       });
-      rate(state, g, 1);
-    });
+    };
+    add_floor("/floor", add_rows<K, 0>);
+    add_floor("/floor_asking_ahead", add_rows<K, 12>);
     for (const index_t steps : {1, 6})
       bench::add(name + "/steps" + std::to_string(steps), [=](benchmark::State& state) {
         graph& g = of(n, K, reach);
