@@ -97,9 +97,9 @@ struct workload {
   factor_graph<T> graph;
   explicit workload(const factor_graph_builder& b) : graph(b.freeze<T>()) {}
 
-  // Ten passes from uniform messages, so that they change as they do in use.
+  // Passes from uniform messages, so that they change as they do in use.
   void run(benchmark::State& state, int threads, weakly::belief_propagation_options options) const {
-    options.max_iterations = 10;
+    options.max_iterations = 30;
     options.tolerance = 0;
     options.solve_trees = false;
     belief_propagation<T> bp(graph, options);

@@ -296,6 +296,21 @@ TEST_CASE_TEMPLATE("belief_propagation of spins in ratios goes the way of log od
   CHECK(distance(beliefs_of(a), beliefs_of(b)) < slack);
   CHECK(beliefs_of(a)[49] == 1);
   CHECK(a.log_z() == doctest::Approx(b.log_z()).epsilon(sizeof(T) == 4 ? 1e-5 : 1e-12));
+  // One with more neighbours than are treated together, who are neighbours too.
+  factor_graph_builder wheel;
+  wheel.add_variables(1500);
+  for (index_t v = 0; v < 1500; ++v) wheel.add_log_odds(v, 0.1 * double(v % 7 - 3));
+  for (index_t v = 1; v < 1500; ++v) {
+    wheel.add_ising(v % 2 == 0 ? 0 : v, v % 2 == 0 ? v : 0, v % 3 == 0 ? 0.02 : -0.02);
+    wheel.add_ising(v, v % 1499 + 1, 0.1);
+  }
+  const auto spokes = wheel.freeze<T>();
+  belief_propagation<T> turning(spokes, {.tolerance = 0, .max_iterations = 7, .ratios = true}),
+      standing(spokes, {.tolerance = 0, .max_iterations = 7, .ratios = false});
+  turning.run();
+  standing.run();
+  CHECK(!same_bits(turning.messages(), standing.messages()));
+  CHECK(distance(beliefs_of(turning), beliefs_of(standing)) < slack);
   // Where a product could overflow, ratios are not used.
   const auto strong = spin_grid(6, 40, 1, 6).freeze<T>();
   belief_propagation<T> with(strong, {.damping = 0.5, .tolerance = 0, .max_iterations = 20}),

@@ -95,43 +95,47 @@ double belief_propagation<T>::flood_batch(const factor_bucket& b, std::size_t bu
   std::fill_n(raw, (width + b.message_stride) * size, T(0));
   const index_t first_edge = b.first_edge + (position - b.first_factor) * b.arity;
   const index_t first_message = b.first_message + (position - b.first_factor) * b.message_stride;
-  for (index_t l = 0; l < lanes; ++l) {
-    const T* const m = message_.data() + first_message + l * b.message_stride;
-    for (index_t i = 0; i < b.message_stride; ++i) old[i * size + l] = m[i];
-    index_t o = 0, i = 0;
-    for (index_t k = 0; k < b.arity; ++k) {
-      const index_t c = states[at(k)], v = variable[at(first_edge + l * b.arity + k)], node = graph_->node_begin(v);
-      if (c == 2) {
-        const T own = m[i], total = total_[at(node)];
-        T q0 = 0, q1;
-        if (!hard_) {
-          q1 = total - own;
-          if (q1 == -zero) {
-            q0 = zero;
-            q1 = 0;
-          }
-        } else {
-          const std::uint32_t* const blocked = blocked_.data() + graph_->state_begin(v);
-          const bool infinite = std::isinf(own);
-          q0 = blocked[0] > (infinite && own > 0 ? 1u : 0u) ? zero : T(0);
-          q1 = blocked[1] > (infinite && own < 0 ? 1u : 0u) ? zero : infinite ? total : total - own;
-        }
-        raw[o * size + l] = q0;
-        raw[(o + 1) * size + l] = q1;
-        ++i;
-      } else {
-        const std::uint32_t* const blocked = hard_ ? blocked_.data() + graph_->state_begin(v) : nullptr;
-        for (index_t x = 0; x < c; ++x) {
-          const T own = m[i + x], total = total_[at(node + x)];
-          if (!hard_)
-            raw[(o + x) * size + l] = total - own;
-          else
-            raw[(o + x) * size + l] = blocked[x] > (own == zero ? 1u : 0u) ? zero : own == zero ? total : total - own;
-        }
-        i += c;
-      }
-      o += c;
+  const T* own_at[std::size_t(size)];
+  const T* total_at[std::size_t(size)];
+  const std::uint32_t* blocked_at[std::size_t(size)];
+  for (index_t k = 0, o = 0, i = 0; k < b.arity; ++k) {
+    const index_t c = states[at(k)], numbers = c == 2 ? 1 : c;
+    for (index_t l = 0; l < lanes; ++l) {
+      const index_t v = variable[at(first_edge + l * b.arity + k)];
+      own_at[l] = message_.data() + first_message + l * b.message_stride + i;
+      total_at[l] = total_.data() + graph_->node_begin(v);
+      if (hard_) blocked_at[l] = blocked_.data() + graph_->state_begin(v);
     }
+    for (index_t x = 0; x < numbers; ++x) {
+      T* const q = raw + (c == 2 ? o + 1 : o + x) * size;
+      T* const before = old + (i + x) * size;
+      for (index_t l = 0; l < lanes; ++l) {
+        before[l] = own_at[l][x];
+        q[l] = total_at[l][x] - before[l];
+      }
+      if (c == 2) {
+        T* const other = raw + o * size;
+        for (index_t l = 0; l < lanes; ++l) {
+          if (hard_) {
+            const bool infinite = std::isinf(before[l]);
+            other[l] = blocked_at[l][0] > (infinite && before[l] > 0 ? 1u : 0u) ? zero : T(0);
+            if (infinite) q[l] = total_at[l][x];
+            if (blocked_at[l][1] > (infinite && before[l] < 0 ? 1u : 0u)) q[l] = zero;
+          } else if (q[l] == -zero) {
+            other[l] = zero;
+            q[l] = 0;
+          }
+        }
+      } else if (hard_) {
+        for (index_t l = 0; l < lanes; ++l) {
+          const bool excluded = before[l] == zero;
+          if (excluded) q[l] = total_at[l][x];
+          if (blocked_at[l][x] > (excluded ? 1u : 0u)) q[l] = zero;
+        }
+      }
+    }
+    o += c;
+    i += numbers;
   }
 
   // Relative to the greatest of each slot, so that nothing overflows; `least` bounds what a product can come to.

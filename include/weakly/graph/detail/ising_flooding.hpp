@@ -215,7 +215,7 @@ class ising_ratio_passes {
   }
 
  private:
-  static constexpr index_t tile = 512;
+  static constexpr index_t tile = 1024;
 
   static void exponentiate(std::vector<T>& x) {
     map_batches(x.data(), static_cast<index_t>(x.size()), x.data(), [](simd::batch<T> y) { return simd::exp(y); });
@@ -238,16 +238,18 @@ class ising_ratio_passes {
     index_t v = first;
     while (v < last) {
       const index_t start = begin[v];
-      index_t count = 0;
-      for (; v < last && begin[v + 1] - start <= tile; ++v) {
-        const index_t degree = begin[v + 1] - begin[v];
+      index_t end = v;
+      while (end < last && begin[end + 1] - start <= tile) ++end;
+      const index_t count = begin[end] - start;
+      for (index_t i = 0; i < count; ++i) heard[i] = sent[back[start + i]];  // alone: nothing waits for a load
+      for (index_t at = 0; v < end; ++v) {
+        const index_t to_end = begin[v + 1] - start;
         T product = odds[static_cast<std::size_t>(v)];
-        for (index_t i = 0; i < degree; ++i) product *= heard[count + i] = sent[back[start + count + i]];
-        for (index_t i = 0; i < degree; ++i) total[count + i] = product;
-        count += degree;
+        for (index_t i = at; i < to_end; ++i) product *= heard[i];
+        for (; at < to_end; ++at) total[at] = product;
       }
       send(start, count);
-      if (count > 0 || v == last || begin[v + 1] - begin[v] <= tile) continue;
+      if (v == last || begin[v + 1] - begin[v] <= tile) continue;
       // One with more neighbours than a tile holds.
       T product = odds[static_cast<std::size_t>(v)];
       for (index_t e = begin[v]; e < begin[v + 1]; ++e) product *= sent[back[e]];
