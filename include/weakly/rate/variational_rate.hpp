@@ -322,7 +322,7 @@ void latch_dictionary(Exec&& ex, const covariance_accumulator& covariance, Dicti
     if (!detail::all_finite(covariance.packed_covariance(c).data(), detail::packed_size(d)))
       detail::fail<value_error>(name, ": the covariance of class ", c, " overflows or holds a NaN");
   ex(k, [&](index_t c) {
-    matrix<double> square = covariance.covariance(c);
+    const matrix<double> square = covariance.covariance(c);
     detail::symmetric_eigen eigen(square.data(), d, true);
     const double weight = covariance.weights()[static_cast<std::size_t>(c)];
     std::vector<double> row(static_cast<std::size_t>(q));

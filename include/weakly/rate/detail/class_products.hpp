@@ -2,12 +2,13 @@
 #pragma once
 
 #include <weakly/core/config.hpp>
+#include <weakly/core/detail/map_batches.hpp>
 #include <weakly/core/error.hpp>
 #include <weakly/core/output.hpp>
 #include <weakly/core/row_access.hpp>
+#include <weakly/core/simd.hpp>
 #include <weakly/core/view.hpp>
 #include <weakly/rate/detail/aligned_array.hpp>
-#include <weakly/rate/detail/symmetric_eigen.hpp>
 #include <weakly/rate/detail/symmetric_products.hpp>
 #include <weakly/rate/membership_view.hpp>
 
@@ -18,6 +19,12 @@
 #include <vector>
 
 namespace weakly::inline v0::detail {
+
+inline double dot_product(const double* x, const double* y, index_t count) {
+  simd::batch<double> sum(0.0);
+  for_batches<double>(count, [&](auto at) { sum = simd::fma(at.load(x), at.load(y), sum); });
+  return simd::reduce_add(sum);
+}
 
 /// Rows of a matrix to multiply others with from the right: `rows` rows of `width` elements, packed.
 class right_factor {
