@@ -59,7 +59,8 @@ endfunction()
 # Sets <ready> to the files whose optional includes are all available and <libraries> to what they need; says which file
 # is left out and why.
 function(weakly_sort_sources ready libraries)
-  set(Eigen3::Eigen "^(Eigen/|unsupported/Eigen/|weakly/adapt/eigen|weakly/rate/|weakly/graph/closed_form_propagation)")
+  set(needs_eigen "rate/(covariance_accumulator|subspace_rate|tangent_bound|variational_rate)|graph/closed_form_propagation")
+  set(Eigen3::Eigen "^(Eigen/|unsupported/Eigen/|weakly/adapt/eigen|weakly/(${needs_eigen}))")
   set(xtensor "^(xtensor/|xtl/|weakly/adapt/xtensor)")
   set(OpenMP::OpenMP_CXX "^(omp\\.h|weakly/exec/openmp)")
   set(TBB::tbb "^(tbb/|oneapi/tbb|weakly/exec/tbb)")

@@ -31,6 +31,27 @@
 #include <weakly/em/sinkhorn.hpp>
 #include <weakly/em/transition_matrix.hpp>
 #include <weakly/em/two_softmax_transition.hpp>
+#include <weakly/graph/adjacency.hpp>
+#include <weakly/graph/aggregate_embedding_loss.hpp>
+#include <weakly/graph/bag_mean.hpp>
+#include <weakly/graph/belief_propagation.hpp>
+#include <weakly/graph/beliefs_given_evidence.hpp>
+#include <weakly/graph/breadth_first_order.hpp>
+#include <weakly/graph/class_means.hpp>
+#include <weakly/graph/cosine_pseudo_labels.hpp>
+#include <weakly/graph/count_factor.hpp>
+#include <weakly/graph/count_factor_gaussian.hpp>
+#include <weakly/graph/factor_graph.hpp>
+#include <weakly/graph/grid_belief_propagation.hpp>
+#include <weakly/graph/label_bags.hpp>
+#include <weakly/graph/label_propagation.hpp>
+#include <weakly/graph/label_proportions.hpp>
+#include <weakly/graph/label_proportions_one_vs_rest.hpp>
+#include <weakly/graph/neighbour_kernel.hpp>
+#include <weakly/graph/normalise_adjacency.hpp>
+#include <weakly/graph/proportion_labels.hpp>
+#include <weakly/graph/row_argmax.hpp>
+#include <weakly/graph/spanning_tree_weights.hpp>
 #include <weakly/loss/active_passive.hpp>
 #include <weakly/loss/aldr_kl.hpp>
 #include <weakly/loss/aldr_kl_step.hpp>
@@ -94,3 +115,16 @@
 #include <weakly/noise/prune_counts.hpp>
 #include <weakly/noise/rank_issues.hpp>
 #include <weakly/noise/sparse_confident_joint.hpp>
+#include <weakly/rate/coding_rate.hpp>
+#include <weakly/rate/effective_rank.hpp>
+#include <weakly/rate/membership_view.hpp>
+#include <weakly/rate/rate_reduction.hpp>
+#include <weakly/rate/row_normalise.hpp>
+
+#if __has_include(<Eigen/Core>)
+#include <weakly/graph/closed_form_propagation.hpp>
+#include <weakly/rate/covariance_accumulator.hpp>
+#include <weakly/rate/subspace_rate.hpp>
+#include <weakly/rate/tangent_bound.hpp>
+#include <weakly/rate/variational_rate.hpp>
+#endif
