@@ -13,7 +13,7 @@ set(weakly_tests_of_formulas
 # Comparisons with stored results of other implementations, and of definitions with each other.
 set(weakly_tests_of_results
     loss/torch_losses noise/cleanlab_multilabel_golden noise/cleanlab_reference noise/label_issues_definition
-    examples/label_audit_digits examples/label_audit_reports)
+    examples/label_audit_digits examples/label_audit_reports examples/uai_reference)
 # Loops and state of their own: the memory sanitizers run these too.
 set(weakly_tests_of_loops
     em/backward_correction em/batch_posterior em/candidate_argmax em/candidate_list_posterior em/class_balance
@@ -24,9 +24,15 @@ set(weakly_tests_of_loops
     loss/multilabel_cluster_discrimination loss/multilabel_positive_unlabeled loss/normalized_logits
     loss/positive_unlabeled loss/reduction loss/robust_contrastive loss/robust_contrastive_step loss/robust_log_loss
     loss/uncertainty_weighted loss/weston_watkins loss/winner_take_all noise/bounded_selection
-    noise/multilabel_confident_joint noise/multilabel_quality noise/noisy_labels noise/radix_sort noise/rank_issues)
+    noise/multilabel_confident_joint noise/multilabel_quality noise/noisy_labels noise/radix_sort noise/rank_issues
+    graph/adjacency graph/aggregate_embedding_loss graph/bag_mean graph/class_means graph/closed_form_propagation
+    graph/cosine_pseudo_labels graph/count_factor_gaussian graph/factor_graph graph/label_bags graph/label_proportions
+    graph/neighbour_kernel graph/normalise_adjacency graph/proportion_labels graph/row_argmax rate/coding_rate
+    rate/covariance_accumulator rate/effective_rank rate/membership_view rate/row_normalise rate/subspace_rate
+    rate/tangent_bound rate/variational_rate)
 # Each allocation is counted in one program a folder; these are the second ones.
-set(weakly_tests_of_allocations em/partial_label_allocations loss/softmax_loss_allocations)
+set(weakly_tests_of_allocations
+    em/partial_label_allocations graph/propagation_allocations loss/softmax_loss_allocations)
 # The speed of vectors is what differs, their results are the same row for row.
 set(weakly_tests_of_rows
     loss/aldr_kl loss/ldr_kl loss/row_loss loss/soft_cross_entropy noise/cleanlab_thresholds noise/confident_guess
@@ -38,7 +44,7 @@ set(weakly_tests_of_estimators
 # Sweeps over numbers in registers, and accumulators that the tests of their estimators already fill and merge.
 set(weakly_tests_of_sweeps core/simd_exp_log noise/streaming noise/streaming_openmp)
 # Layouts and executors that come from other libraries.
-set(weakly_tests_of_libraries adapt/eigen adapt/mdspan adapt/xtensor exec/openmp exec/tbb noise/streaming_openmp)
+set(weakly_tests_of_libraries adapt/eigen adapt/mdspan adapt/xtensor exec/openmp exec/tbb noise/streaming_openmp rate/coding_rate_openmp)
 # With the widest vectors and fused multiplication, and without any, cleanlab's integers must still come out.
 set(weakly_tests_of_cleanlab noise/cleanlab_case noise/cleanlab_golden)
 # Of the sources, whatever they are compiled with.
