@@ -321,7 +321,7 @@ class belief_propagation {
     return bytes(message_) + bytes(total_) + bytes(seen_) + bytes(blocked_) + bytes(unary_) + bytes(rho_) +
            bytes(task_) + bytes(order_) + bytes(trace_) + bytes(tree_) + bytes(before_) + bytes(changes_) +
            bytes(colours_.position) + bytes(colours_.begin) + urgent_.memory() + bytes(weight_begin_) + bytes(weight_) +
-           bytes(coupling_) + ratios_.memory();
+           bytes(coupling_) + bytes(odds_);
   }
 
  private:
@@ -424,6 +424,7 @@ class belief_propagation {
   void prepare();
   void prepare_weights();
   bool enter_ratios();
+  void leave_ratios();
   double flood(const task& part, moving when);
   double flood_batch(const factor_bucket& b, std::size_t bucket, index_t position, index_t lanes, scratch& s,
                      moving when, detail::greatest_log_odds_distance<T>& odds_change,
@@ -470,10 +471,9 @@ class belief_propagation {
   std::vector<std::uint32_t> blocked_;  // how many messages exclude a state
   std::vector<double> rho_;             // by position
   std::vector<task> task_;
-  bool tree_known_ = false;
+  bool tree_known_ = false, in_ratios_ = false;
   std::vector<index_t> weight_begin_;  // by bucket, in weight_; -1 for none
-  std::vector<T> weight_, coupling_;
-  detail::ising_ratio_passes<T> ratios_;
+  std::vector<T> weight_, coupling_, odds_;
   std::vector<std::uint32_t> order_, tree_;
   detail::factor_groups colours_;
   detail::priority_heap urgent_;

@@ -116,6 +116,12 @@ void belief_propagation<T>::all_totals(Exec& ex) {
     const T* const m = message_.data();
     for_row_chunks(ex, graph_->variables(), [&](index_t first, index_t last) {
       for (index_t v = first; v < last; ++v) {
+        if (in_ratios_) {
+          T product = odds_[at(v)];
+          for (index_t e = begin[v]; e < begin[v + 1]; ++e) product *= m[edge[e]];
+          total_[at(v)] = product;
+          continue;
+        }
         if (u[2 * v] == lowest && u[2 * v + 1] == lowest) no_state_left(v);
         T sum = u[2 * v + 1] - u[2 * v];
         for (index_t e = begin[v]; e < begin[v + 1]; ++e) sum += m[edge[e]];
@@ -525,7 +531,7 @@ bool belief_propagation<T>::enter_ratios() {
     return false;
   constexpr T limit = sizeof(T) == 4 ? T(80) : T(650), beyond = sizeof(T) == 4 ? T(20) : T(40);
   const auto coupling = graph_->all_parameters();
-  ratios_.odds.resize(at(graph_->variables()));
+  odds_.resize(at(graph_->variables()));
   for (index_t v = 0; v < graph_->variables(); ++v) {
     const T* const u = unary_of(v);
     T size = 0, greatest = 0;
@@ -535,11 +541,23 @@ bool belief_propagation<T>::enter_ratios() {
       greatest = std::max(greatest, twice);
     }
     const T most = size + greatest + beyond;
-    ratios_.odds[at(v)] = std::clamp(u[1] - u[0], -most, most);
-    if (!(size + std::abs(ratios_.odds[at(v)]) + greatest <= limit)) return false;
+    odds_[at(v)] = std::clamp(u[1] - u[0], -most, most);
+    if (!(size + std::abs(odds_[at(v)]) + greatest <= limit)) return false;
   }
-  ratios_.enter(*graph_, message_);
+  coupling_.resize(coupling.size());
+  for (std::size_t f = 0; f < coupling.size(); ++f) coupling_[f] = 2 * coupling[f];
+  for (std::vector<T>* x : {&odds_, &coupling_, &message_})
+    detail::map_batches(x->data(), static_cast<index_t>(x->size()), x->data(),
+                        [](simd::batch<T> y) { return simd::exp(y); });
   return true;
+}
+
+template <class T>
+void belief_propagation<T>::leave_ratios() {
+  detail::map_batches(message_.data(), static_cast<index_t>(message_.size()), message_.data(),
+                      [](simd::batch<T> x) { return simd::log(x); });
+  coupling_.clear();
+  in_ratios_ = false;
 }
 
 template <class T>
@@ -689,13 +707,12 @@ belief_propagation_result belief_propagation<T>::run(Exec&& ex) {
   if (by_belief) belief_change();
   if (options_.schedule == propagation_schedule::residual)
     urgent_.reset(at(graph_->positions()), std::numeric_limits<double>::infinity());
-  const bool in_ratios = options_.schedule == propagation_schedule::flooding && !by_belief && enter_ratios();
+  in_ratios_ = options_.schedule == propagation_schedule::flooding && !by_belief && enter_ratios();
+  if (in_ratios_) all_totals(ex);
   while (result.iterations < options_.max_iterations && !result.converged) {
     switch (options_.schedule) {
       case propagation_schedule::flooding:
-        result.change = in_ratios ? ratios_.pass(ex, graph_->variable_begin(), message_, options_.damping != 0,
-                                                 options_.measure == convergence_measure::log_message)
-                                  : flooding_pass(ex);
+        result.change = flooding_pass(ex);
         break;
       case propagation_schedule::coloured:
         result.change = coloured_pass(ex);
@@ -712,7 +729,7 @@ belief_propagation_result belief_propagation<T>::run(Exec&& ex) {
     trace_.push_back(result.change);
     result.converged = options_.tolerance > 0 && result.change <= options_.tolerance;
   }
-  if (in_ratios) ratios_.leave(*graph_, message_);
+  if (in_ratios_) leave_ratios();
   all_totals(ex);  // those that were changed one by one have rounded
   return result;
 }

@@ -3,7 +3,6 @@
 
 #include <weakly/core/config.hpp>
 #include <weakly/core/detail/map_batches.hpp>
-#include <weakly/core/executor.hpp>
 #include <weakly/core/simd.hpp>
 
 #include <algorithm>
@@ -11,9 +10,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <limits>
-#include <span>
-#include <utility>
-#include <vector>
 
 namespace weakly::inline v0::detail {
 
@@ -156,117 +152,20 @@ struct ising_by_log_odds {
   }
 };
 
-/// Flooding over a graph of Ising factors alone, at temperature 1, on exponentials of log odds: no logarithm in a pass.
-///
-///     U = odds_v product of all that v hears,   sent = (a U + heard) / (U + a heard),   a = exp(2 J)
-///
-/// Messages lie with the variable that sends them, one after the other; `back` says where the message lies that comes
-/// the other way. A pass reads each in two places and writes it in one, from one array to another.
+/// The same at temperature 1 on exponentials: message exp(r), total the product of all, coupling exp(2 J).
 template <class T>
-class ising_ratio_passes {
- public:
-  std::vector<T> odds;  // of the variables alone
+struct ising_by_ratios {
+  using batch = simd::batch<T>;
+  bool halved;  // a damping of 1/2
+  greatest_ratio_distance<T> change;
 
-  /// Messages as a factor_graph has them become ratios.
-  template <class Graph>
-  void enter(const Graph& graph, std::vector<T>& message) {
-    const auto edge = graph.all_variable_edges();
-    if (back_.size() != edge.size()) {
-      std::vector<std::uint32_t> place(edge.size());
-      for (std::size_t i = 0; i < edge.size(); ++i) place[edge[i]] = static_cast<std::uint32_t>(i);
-      back_.resize(edge.size());
-      agree_.resize(edge.size());
-      sent_.resize(edge.size());
-      for (std::size_t i = 0; i < edge.size(); ++i) {
-        back_[i] = place[edge[i] ^ 1u];
-        agree_[i] = 2 * graph.all_parameters()[edge[i] / 2];
-      }
-      exponentiate(agree_);
-    }
-    for (std::size_t i = 0; i < edge.size(); ++i) sent_[i] = message[edge[i] ^ 1u];
-    exponentiate(sent_);
-    exponentiate(odds);
+  WEAKLY_INLINE batch operator()(batch total, batch message, batch a) const {
+    return simd::fma(a, total, message) / simd::fma(a, message, total);
   }
-  template <class Graph>
-  void leave(const Graph& graph, std::vector<T>& message) {
-    const auto edge = graph.all_variable_edges();
-    map_batches(sent_.data(), static_cast<index_t>(sent_.size()), sent_.data(),
-                [](simd::batch<T> x) { return simd::log(x); });
-    for (std::size_t i = 0; i < edge.size(); ++i) message[edge[i] ^ 1u] = sent_[i];
+  WEAKLY_INLINE batch settle(batch fresh, batch old) {
+    change.look(fresh, old);
+    return halved ? simd::sqrt(fresh * old) : fresh;
   }
-
-  /// `spare` is as long as the messages. `halved` is a damping of 1/2.
-  template <class Exec>
-  double pass(Exec& ex, std::span<const index_t> begin, std::vector<T>& spare, bool halved, bool log_measure) {
-    const row_chunks chunks(static_cast<index_t>(begin.size()) - 1);
-    change_.resize(static_cast<std::size_t>(chunks.count()));
-    ex(chunks.count(), [&](index_t c) {
-      change_[static_cast<std::size_t>(c)] =
-          variables(begin.data(), chunks.begin(c), chunks.end(c), spare.data(), halved, log_measure);
-    });
-    std::swap(sent_, spare);
-    double change = 0;
-    for (const double c : change_) change = std::max(change, c);
-    return change;
-  }
-  std::size_t memory() const {
-    return sizeof(T) * (odds.capacity() + agree_.capacity() + sent_.capacity()) + 4 * back_.capacity() +
-           8 * change_.capacity();
-  }
-
- private:
-  static constexpr index_t tile = 1024;
-
-  static void exponentiate(std::vector<T>& x) {
-    map_batches(x.data(), static_cast<index_t>(x.size()), x.data(), [](simd::batch<T> y) { return simd::exp(y); });
-  }
-
-  double variables(const index_t* begin, index_t first, index_t last, T* to, bool halved, bool log_measure) const {
-    using batch = simd::batch<T>;
-    greatest_ratio_distance<T> change(log_measure);
-    T heard[std::size_t(tile)], total[std::size_t(tile)];
-    const T* const sent = sent_.data();
-    const std::uint32_t* const back = back_.data();
-    const auto send = [&](index_t start, index_t count) {
-      for_batches<T>(count, [&](auto at) {
-        const batch h = at.load(heard, T(1)), u = at.load(total, T(1)), a = at.load(agree_.data() + start, T(1));
-        const batch fresh = simd::fma(a, u, h) / simd::fma(a, h, u), old = at.load(sent + start, T(1));
-        change.look(fresh, old);
-        at.store(to + start, halved ? simd::sqrt(fresh * old) : fresh);
-      });
-    };
-    index_t v = first;
-    while (v < last) {
-      const index_t start = begin[v];
-      index_t end = v;
-      while (end < last && begin[end + 1] - start <= tile) ++end;
-      const index_t count = begin[end] - start;
-      for (index_t i = 0; i < count; ++i) heard[i] = sent[back[start + i]];  // alone: nothing waits for a load
-      for (index_t at = 0; v < end; ++v) {
-        const index_t to_end = begin[v + 1] - start;
-        T product = odds[static_cast<std::size_t>(v)];
-        for (index_t i = at; i < to_end; ++i) product *= heard[i];
-        for (; at < to_end; ++at) total[at] = product;
-      }
-      send(start, count);
-      if (v == last || begin[v + 1] - begin[v] <= tile) continue;
-      // One with more neighbours than a tile holds.
-      T product = odds[static_cast<std::size_t>(v)];
-      for (index_t e = begin[v]; e < begin[v + 1]; ++e) product *= sent[back[e]];
-      std::fill_n(total, tile, product);
-      for (index_t e = begin[v]; e < begin[v + 1]; e += tile) {
-        const index_t some = std::min(tile, begin[v + 1] - e);
-        for (index_t i = 0; i < some; ++i) heard[i] = sent[back[e + i]];
-        send(e, some);
-      }
-      ++v;
-    }
-    return change.value();
-  }
-
-  std::vector<std::uint32_t> back_;
-  std::vector<T> agree_, sent_;
-  std::vector<double> change_;
 };
 
 }  // namespace weakly::inline v0::detail
