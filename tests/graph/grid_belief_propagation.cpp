@@ -16,6 +16,8 @@
 
 #include <doctest/doctest.h>
 
+#include "noise/allocations.hpp"
+
 namespace {
 
 using weakly::index_t;
@@ -402,6 +404,27 @@ TEST_CASE("grid_belief_propagation says that it did not converge, and keeps the 
   CHECK(result.change > 1e-3);
   CHECK(!grid.run({.max_iterations = 0}).converged);
   CHECK(grid.trace().empty());
+}
+
+TEST_CASE("grid_belief_propagation allocates at construction, and for the trace of a run longer than all before") {
+  const index_t h = 20, w = 30;
+  const ising_model m(h, w, 1, 0.3);
+  const auto f = weakly::view(m.log_odds.data(), h, w), r = weakly::view(m.right.data(), h, w - 1),
+             d = weakly::view(m.down.data(), h - 1, w);
+  reals out(at(h * w));
+  weakly::grid_belief_propagation<double> grid(h, w);
+  grid.set_model(f, r, d);
+  grid.run({.tolerance = 0, .max_iterations = 30});
+  CHECK(allocations::during([&] {
+          grid.reset();
+          grid.set_model(f, 0.2);
+          grid.run({.damping = 0.3, .tolerance = 0, .max_iterations = 30});
+          grid.set_model(f, r, d);
+          grid.run({.tolerance = 0, .max_iterations = 20});
+          grid.beliefs(weakly::view(out.data(), h, w));
+          grid.belief_log_odds(weakly::view(out.data(), h, w));
+        }) == 0);
+  CHECK(distance(out, m.flooded(50, 0)) < 1e-4);  // nearly converged
 }
 
 TEST_CASE("grid_belief_propagation takes grids without nodes and without neighbours") {
