@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
 # Installs what is missing, builds the benchmarks, runs floors, library and peers on the same arrays one after the other,
-# and prints the tables. The peers (cleanlab, numpy, PyTorch) come from pip into build/.
+# and prints the tables. The peers (cleanlab, numpy, PyTorch, PGMax) come from pip into build/.
 #
 #   bash bench/run.sh [--list-packages | --update-readme]
 #
@@ -77,6 +77,15 @@ if "$torch" -c 'import torch' 2>/dev/null; then
 fi
 peers+=("$build/numpy_rates.json")
 "$venv/bin/python" bench/peers/coding_rate.py "$build/numpy_rates.json" "$repetitions"
+# A folder of its own, because PGMax 0.6.1 needs an older JAX and numpy than the others.
+pgmax=$build/venv-pgmax
+if { [ -x "$pgmax/bin/python" ] || python3 -m venv "$pgmax"; } && { "$pgmax/bin/python" -c 'import pgmax' 2>/dev/null ||
+  "$pgmax/bin/python" -m pip install -q --disable-pip-version-check pgmax==0.6.1 jax==0.4.34 jaxlib==0.4.34 'numpy<2.1'; } &&
+  "$pgmax/bin/python" bench/peers/belief_propagation.py "$build/pgmax.json" "$((repetitions < 3 ? repetitions : 3))"; then
+  peers+=("$build/pgmax.json")
+else
+  echo "weakly: PGMax cannot be installed or run here, so its row will say that it was not run" >&2
+fi
 readme=()
 if [ "${1:-}" = --update-readme ]; then readme=(bench/README.md); fi
 "$venv/bin/python" bench/table.py "$build/weakly.json" "$build/losses.json" "$build/rates.json" "$build/graphs.json" "${peers[@]}" \

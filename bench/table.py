@@ -230,6 +230,8 @@ def graphs(t):
               "bytes")
         share(f"1e6 nodes, 8e6 directed edges, breadth-first order, {type_of} (of one gather a message)",
               bp("ratios", "neighbours", type_of), f"graph/belief_propagation/neighbours/gather_floor/{type_of}", 0.5, 0.8)
+    t.row("Ising grid 500 x 500, ten passes, float, against PGMax (PGMax / weakly)",
+          ["pgmax/belief_propagation/grid500", bp("ratios", type_of="float")], "cpu", over, None, False)
     name = bp("flooding", "network")
     t.row("tables of mixed shapes, messages (libDAI: 0.5 to 1.7 M/s)", [name], "cpu", lambda a: rate(name) / 1e6, 20 * 0.5, False, 20 * 1.7,
           "M/s")
