@@ -65,6 +65,9 @@ TEST_CASE("a graph may have no node and no entry") {
   weakly::require_adjacency(weakly::csr_adjacency(offsets, none, no_weights));
   CHECK(weakly::csr_adjacency(offsets, none, no_weights).weighted());
   CHECK(weakly::csr_adjacency(std::vector<int>{0, 0, 0}, none).nodes() == 2);
+  const weakly::adjacency without_arrays;
+  weakly::require_adjacency(without_arrays);
+  CHECK(without_arrays.nodes() == 0);
 }
 
 TEST_CASE("csr_adjacency refuses sizes that cannot be right") {

@@ -77,6 +77,28 @@ TEST_CASE("closed_form_propagation says what did not converge") {
   CHECK((!report.not_converged.ok() || greatest_difference(f, iterate) < 1e-8));
 }
 
+TEST_CASE("the magnitude of a column does not matter, and a column that is not finite takes no time") {
+  const csr g = random_graph(40, 90, 2);
+  const walk w(g.weighted(), {.by = normalisation::symmetric});
+  const auto y = uniform(40, 1, 4);
+  std::vector<double> f(y.size()), scaled(y), out(y.size());
+  weakly::closed_form_propagation(w.s, rows(y, 1), rows(f, 1));
+  for (const int exponent : {-1000, -560, 540, 1000}) {
+    for (std::size_t i = 0; i < y.size(); ++i) scaled[i] = std::ldexp(y[i], exponent);
+    const auto report = weakly::closed_form_propagation(w.s, rows(scaled, 1), rows(out, 1));
+    CHECK(report.not_converged.ok());
+    CHECK(report.residual < 2e-10);
+    for (double& x : out) x = std::ldexp(x, -exponent);
+    CHECK(same_bits(out, f));
+  }
+  scaled[3] = HUGE_VAL;
+  const auto report = weakly::closed_form_propagation(w.s, rows(scaled, 1), rows(out, 1));
+  CHECK(report.iterations == 0);
+  CHECK(std::isnan(report.residual));
+  CHECK(report.not_converged == weakly::status{0, 1});
+  CHECK(std::isnan(out[0]));
+}
+
 TEST_CASE("closed_form_propagation has the same bits for every executor and layout, and may write over y") {
   const index_t n = 300, k = 5;
   const csr g = random_graph(n, 900, 7);

@@ -27,7 +27,7 @@ std::vector<double> labels_of(const Z& z, const M& mu, index_t d, const settings
   std::vector<double> out(std::size_t(n * k));
   std::vector<std::byte> memory(weakly::cosine_pseudo_labels_scratch(k, d));
   weakly::workspace scratch(memory);
-  CHECK(weakly::cosine_pseudo_labels(weakly::seq, rows(z, d), rows(mu, d), scratch, rows(out, k), o).ok());
+  CHECK(weakly::cosine_pseudo_labels(rows(z, d), rows(mu, d), scratch, rows(out, k), o).ok());
   return out;
 }
 
@@ -100,7 +100,7 @@ TEST_CASE("the length of an embedding or prototype does not matter, however grea
   }
 }
 
-TEST_CASE("an embedding that is not finite loses its own row and is reported") {
+TEST_CASE("an embedding or prior that is not finite loses its own row and is reported") {
   std::vector<double> z{1, 0, 1, std::nan(""), 0, 1, HUGE_VAL, 0};
   const std::vector<double> mu{1, 0, 0, 1};
   std::vector<std::byte> memory(weakly::cosine_pseudo_labels_scratch(2, 2));
@@ -111,12 +111,13 @@ TEST_CASE("an embedding that is not finite loses its own row and is reported") {
         weakly::cosine_pseudo_labels(weakly::seq, rows(z, 2), rows(mu, 2), scratch, rows(out, 2), {.softmax = softmax});
     CHECK(bad == weakly::status{1, 2});
     for (std::size_t i = 0; i < 8; ++i) CHECK(std::isnan(out[i]) == (i / 2 == 1 || i / 2 == 3));
-    prior[0] = std::nan("");
-    weakly::workspace again(memory);
-    CHECK(weakly::cosine_pseudo_labels(weakly::seq, rows(z, 2), rows(mu, 2), rows(prior, 2), again, rows(out, 2),
-                                       {.softmax = softmax}) == weakly::status{1, 2});
-    CHECK(std::isnan(out[0]));
-    CHECK(!std::isnan(out[4]));
+    for (const double not_finite : {std::nan(""), HUGE_VAL, -HUGE_VAL}) {
+      prior[0] = not_finite;
+      weakly::workspace again(memory);
+      CHECK(weakly::cosine_pseudo_labels(weakly::seq, rows(z, 2), rows(mu, 2), rows(prior, 2), again, rows(out, 2),
+                                         {.softmax = softmax}) == weakly::status{0, 3});
+      for (std::size_t i = 0; i < 8; ++i) CHECK(std::isnan(out[i]) == (i / 2 != 2));
+    }
   }
 }
 

@@ -4,6 +4,7 @@
 #include "sanitizer.hpp"
 #include "support.hpp"
 
+#include <weakly/core/half.hpp>
 #include <weakly/exec/thread_pool.hpp>
 #include <weakly/graph/label_propagation.hpp>
 #include <weakly/graph/row_argmax.hpp>
@@ -94,6 +95,10 @@ TEST_CASE("known nodes keep their rows") {
       CHECK(greatest_difference(out, want) < 1e-14);
       for (std::size_t i = 0; i < known.size(); ++i)
         if (known[i] != 0) CHECK(out[i * std::size_t(k)] == y[i * std::size_t(k)]);
+      std::vector<double> short_form(y.size());
+      weakly::workspace again(memory);
+      weakly::label_propagation(w.s, rows(y, k), known, again, rows(short_form, k), weakly::discard, options);
+      CHECK(same_bits(short_form, out));
     }
 }
 
@@ -242,6 +247,54 @@ TEST_CASE("NaN reaches its neighbours and nobody else") {
   const auto out = walk(g.plain()).run(std::vector<double>{std::nan(""), 0, 0, 1}, 1, {.steps = 2});
   CHECK(std::isnan(out[2]));
   CHECK(out[3] > 0);
+}
+
+TEST_CASE("a row that half rounds to zero is not reached") {
+  const csr g = undirected(2, {{0, 1}});
+  walk w(g.plain());
+  const std::vector<float> y{1e-9f, 0, 0, 1};
+  std::vector<weakly::half> out(4);
+  std::vector<int> reached(2, 9);
+  std::vector<std::byte> memory(weakly::label_propagation_scratch<weakly::half>(2, 2));
+  for (const index_t steps : {0, 1}) {
+    weakly::workspace scratch(memory);
+    const auto rows_of_out = weakly::view(out.data(), 2, 2);
+    CHECK(weakly::label_propagation(w.s, rows(y, 2), scratch, rows_of_out, reached, {.alpha = 1, .steps = steps}) == 1);
+    CHECK(reached == std::vector<int>{0, 1});
+  }
+}
+
+TEST_CASE("weights beyond float that lead out of a subgraph reach nobody") {
+  csr g = undirected(3, {{0, 1}, {0, 2}});
+  g.weight = {1, 1e300, 1, 1e300};
+  const std::vector<float> y{1, 0, 5};
+  for (const auto by : {normalisation::column, normalisation::row, normalisation::symmetric})
+    CHECK(walk(g.weighted(), {.by = by}, {1, 1, 0}).run(y, 1, {.alpha = 0.5, .steps = 2}) ==
+          std::vector<float>{0.5, 0.5, 0});
+}
+
+TEST_CASE("out may be other columns of the matrix that y is part of") {
+  const index_t n = 20, k = 3;
+  const csr g = random_graph(n, 60, 5);
+  const auto y = uniform(n, k, 1);
+  const auto want = walk(g.plain()).run(y, k, {});
+  walk w(g.plain());
+  std::vector<std::byte> memory(weakly::label_propagation_scratch<double>(n, k));
+  for (const bool by_column : {false, true}) {
+    std::vector<double> whole(std::size_t(2 * n * k));
+    const index_t across = by_column ? n : 1, down = by_column ? 1 : 2 * k;
+    const auto columns = [&](index_t first) { return weakly::view(whole.data() + first * across, n, k, down, across); };
+    const auto from = columns(0), to = columns(k);
+    for (index_t i = 0; i < n; ++i)
+      for (index_t c = 0; c < k; ++c) from(i, c) = y[std::size_t(i * k + c)];
+    weakly::workspace scratch(memory), again(memory);
+    weakly::label_propagation(w.s, from, scratch, to, weakly::discard);
+    bool same = true;
+    for (index_t i = 0; i < n; ++i)
+      for (index_t c = 0; c < k; ++c) same &= to(i, c) == want[std::size_t(i * k + c)];
+    CHECK(same);
+    CHECK_THROWS_AS(weakly::label_propagation(w.s, from, again, columns(k - 1), weakly::discard), weakly::shape_error);
+  }
 }
 
 TEST_CASE("no nodes, no classes and no entries are graphs too") {

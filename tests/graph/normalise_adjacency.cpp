@@ -108,6 +108,21 @@ TEST_CASE("normalise_adjacency refuses what it cannot normalise") {
   CHECK(left == std::vector<double>{5, 5, 5});
 }
 
+TEST_CASE("left and right are vectors of their own, or columns of one matrix") {
+  const csr g = undirected(3, {{0, 1}, {1, 2}});
+  std::vector<double> one(4), both(6);
+  const auto at = [&](index_t first) { return weakly::view(one.data() + first, 3); };
+  for (const auto by : {normalisation::column, normalisation::row, normalisation::symmetric}) {
+    CHECK_THROWS_AS((void)weakly::normalise_adjacency(g.plain(), at(0), at(0), {.by = by}), weakly::shape_error);
+    CHECK_THROWS_AS((void)weakly::normalise_adjacency(g.plain(), at(0), at(1), {.by = by}), weakly::shape_error);
+  }
+  const auto s =
+      weakly::normalise_adjacency(g.plain(), weakly::vector_view<double>(both.data(), {3}, {2}),
+                                  weakly::vector_view<double>(both.data() + 1, {3}, {2}), {.by = normalisation::row});
+  CHECK(both == std::vector<double>{1, 1, 0.5, 1, 1, 1});
+  CHECK(s.left(1) == 0.5);
+}
+
 TEST_CASE("a graph without nodes is normalised") {
   const csr g;
   CHECK(walk(g.plain()).s.nodes() == 0);

@@ -21,7 +21,7 @@ namespace weakly::inline v0 {
 
 /// A graph of n nodes as compressed rows (CSR), read where it lies: made by csr_adjacency, which converts nothing. Row
 /// i of A lists the nodes j with A(i, j) != 0, those that node i hears from; an undirected edge stands in both rows.
-/// Holds views.
+/// Holds views. Made without arrays it has no nodes.
 class adjacency {
  public:
   index_t nodes() const { return nodes_; }
@@ -35,7 +35,7 @@ class adjacency {
   void columns(index_t first, index_t count, index_t* to) const {
     copy_columns_(column_, first, column_stride_, count, to);
   }
-  /// Their weights, one where the graph has none.
+  /// Their weights, one where the graph has none; a double beyond float becomes the greatest float.
   void weights(index_t first, index_t count, float* to) const { weights_as(copy_float_, first, count, to); }
   void weights(index_t first, index_t count, double* to) const { weights_as(copy_double_, first, count, to); }
 
@@ -63,7 +63,13 @@ class adjacency {
   template <class Weight, class T>
   static void copy_weights(const void* data, index_t first, index_t stride, index_t count, T* to) {
     const Weight* from = static_cast<const Weight*>(data) + first * stride;
-    for (index_t e = 0; e < count; ++e) to[e] = detail::convert_real<T>(from[e * stride]);
+    for (index_t e = 0; e < count; ++e) {
+      // Beyond float are only weights towards nodes outside a subgraph, whose rows are zero: infinity would make NaN.
+      if constexpr (sizeof(Weight) > sizeof(T))
+        to[e] = static_cast<T>(std::min(from[e * stride], static_cast<Weight>(std::numeric_limits<T>::max())));
+      else
+        to[e] = detail::convert_real<T>(from[e * stride]);
+    }
   }
   template <class Copy, class T>
   void weights_as(Copy copy, index_t first, index_t count, T* to) const {
@@ -76,7 +82,7 @@ class adjacency {
   index_t nodes_ = 0, entries_ = 0;
   const void *offset_ = nullptr, *column_ = nullptr, *weight_ = nullptr;
   index_t offset_stride_ = 1, column_stride_ = 1, weight_stride_ = 1;
-  index_t (*offset_at_)(const void*, index_t) = nullptr;
+  index_t (*offset_at_)(const void*, index_t) = [](const void*, index_t) { return index_t(0); };
   void (*copy_columns_)(const void*, index_t, index_t, index_t, index_t*) = nullptr;
   void (*copy_float_)(const void*, index_t, index_t, index_t, float*) = nullptr;
   void (*copy_double_)(const void*, index_t, index_t, index_t, double*) = nullptr;

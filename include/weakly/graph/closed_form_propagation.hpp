@@ -16,6 +16,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
+#include <limits>
 #include <type_traits>
 #include <vector>
 
@@ -114,7 +115,8 @@ namespace weakly::inline v0 {
 ///
 /// Any normalisation: solved is the symmetric system of D^-1/2-scaled unknowns that all three share, in double. The
 /// number of iterations grows like (1 - alpha)^-1/2; where it is not enough, or the graph is not symmetric after all,
-/// the report says so and `out` holds the last iterate. A column with NaN or an infinity is NaN, and not converged.
+/// the report says so and `out` holds the last iterate. A column with NaN or an infinity is NaN, and not converged;
+/// other magnitudes do not matter.
 /// Throws shape_error; option_error. O(iterations (m + n) k); allocates six vectors of n doubles for each task at work:
 /// a column is a task. Eigen's ConjugateGradient, without a preconditioner (the diagonal is constant but for loops).
 /// Same bits for every executor and layout. Source: Zhou, Bousquet, Lal, Weston, Schoelkopf, NIPS 2003.
@@ -151,15 +153,24 @@ template <executor Exec, real_matrix Y, writable_matrix Out>
       solver.setMaxIterations(options.iterations);
       solver.setTolerance(options.tolerance);
       solver.compute(system);
-      const double length = b.norm();
+      double top = 0;
+      for (index_t i = 0; i < n; ++i)
+        if (!(std::abs(b[i]) <= top)) top = std::isnan(top) ? top : std::abs(b[i]);
       Eigen::VectorXd f = Eigen::VectorXd::Zero(n);
       result& r = results[static_cast<std::size_t>(c)];
       r = {0, 0};
-      if (length != 0) {
+      if (!(top <= std::numeric_limits<double>::max())) {
+        r.residual = std::numeric_limits<double>::quiet_NaN();
+        f.setConstant(r.residual);
+      } else if (top != 0) {
+        // By a power of two: other magnitudes leave the range where Eigen squares them, and no other bit changes.
+        const int exponent = std::clamp(std::ilogb(top), -1020, 1020);
+        b *= std::ldexp(1.0, -exponent);
         f = solver.solve(b);
         Eigen::VectorXd left = b;
         system.add_product(left, f, -1);
-        r = {static_cast<index_t>(solver.iterations()), left.norm() / length};
+        r = {static_cast<index_t>(solver.iterations()), left.norm() / b.norm()};
+        f *= std::ldexp(1.0, exponent);
       }
       for (index_t i = 0; i < n; ++i) {
         const double x = s.contains(i) ? std::sqrt(s.left(i) / s.right(i)) * f[i] : 0;

@@ -77,6 +77,17 @@ class cosine_rows {
     }
   }
 
+  /// Whether every element of the prior is a number.
+  bool prior_is_finite(index_t i) const {
+    double buffer[std::size_t(block)];
+    bool finite = true;
+    for_parts(prior.empty() ? 0 : k, [&](index_t c, index_t count) {
+      const double* const part = prior.part(i, c, count, buffer);
+      for (index_t e = 0; e < count; ++e) finite &= std::abs(part[e]) <= std::numeric_limits<double>::max();
+    });
+    return finite;
+  }
+
   template <class F>
   static void for_parts(index_t length, F f) {
     for (index_t j = 0; j < length; j += block) f(j, std::min(block, length - j));
@@ -112,15 +123,11 @@ void put_pseudo_labels(const cosine_rows& rows, index_t i, double scale, double 
   const bool once = k <= cosine_rows::block;
   double top = -std::numeric_limits<double>::infinity(), sum = 0;
   const auto read = [&](index_t c, index_t count) { rows.combine(i, scale, length, c, count, value); };
-  if (softmax) {
-    bool number = true;
+  if (softmax)
     cosine_rows::for_parts(k, [&](index_t c, index_t count) {
       read(c, count);
-      for (index_t e = 0; e < count; ++e) number &= !std::isnan(value[e]);
       top = std::max(top, simd::max(static_cast<const double*>(value), count));
     });
-    if (!number) top = std::numeric_limits<double>::quiet_NaN();
-  }
   const auto exps = [&](index_t count) {
     map_batches(static_cast<const double*>(value), count, static_cast<double*>(value),
                 [top, temperature](simd::batch<double> v) {
@@ -185,7 +192,7 @@ status cosine_pseudo_labels_of(auto& ex, const auto& embeddings, const auto& pro
   for_row_chunks(ex, n, std::max<index_t>(k, 1) * std::max<index_t>(d / 8, 1), [&](index_t first, index_t last) {
     for (index_t i = first; i < last; ++i) {
       double scale = 1, length = 0;
-      if (!rows.measure(rows.embeddings, i, scale, length)) {
+      if (!rows.measure(rows.embeddings, i, scale, length) || !rows.prior_is_finite(i)) {
         bad.merge({i, 1});
         length = std::numeric_limits<double>::quiet_NaN();
       }
@@ -207,9 +214,9 @@ status cosine_pseudo_labels_of(auto& ex, const auto& embeddings, const auto& pro
 /// scratch             cosine_pseudo_labels_scratch(k, d) bytes
 /// out         n x k   may be the storage of `prior`
 ///
-/// A row or prototype of length zero has the cosine zero. An embedding that holds NaN or an infinity makes its row NaN;
-/// returned are the first such row and their number. A NaN in the prior makes its row NaN. Throws shape_error;
-/// option_error; value_error for a prototype that is not finite; workspace_error. O(n k d), in double whatever the
+/// A row or prototype of length zero has the cosine zero. An embedding or prior that holds NaN or an infinity makes its
+/// row NaN; returned are the first such row and their number. Throws shape_error; option_error; value_error for a
+/// prototype that is not finite; workspace_error. O(n k d), in double whatever the
 /// types, lengths of any magnitude; allocates nothing. Same bits for every executor and layout. Source: ERASE,
 /// CIKM 2024, arXiv 2312.08852.
 template <executor Exec, real_matrix Embeddings, real_matrix Prototypes, real_matrix Prior, writable_matrix Out>
@@ -230,6 +237,12 @@ template <real_matrix Embeddings, real_matrix Prototypes, real_matrix Prior, wri
                                                         const Prior& prior, workspace& scratch, Out&& out,
                                                         const cosine_pseudo_labels_options& options = {}) {
     return cosine_pseudo_labels(seq, embeddings, prototypes, prior, scratch, out, options);
+  }
+template <real_matrix Embeddings, real_matrix Prototypes, writable_matrix Out>
+  requires real_matrix<Out> status cosine_pseudo_labels(const Embeddings& embeddings, const Prototypes& prototypes,
+                                                        workspace& scratch, Out&& out,
+                                                        const cosine_pseudo_labels_options& options = {}) {
+    return cosine_pseudo_labels(seq, embeddings, prototypes, scratch, out, options);
   }
 
 }  // namespace weakly::inline v0

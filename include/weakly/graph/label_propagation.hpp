@@ -50,24 +50,6 @@ namespace detail {
 /// Stands for no vector of known nodes.
 struct none_known {};
 
-/// The bytes between the first and the last element of a view; nothing for an empty one.
-template <class T, int Rank>
-std::pair<std::uintptr_t, std::uintptr_t> byte_range(const tensor_view<T, Rank>& v) {
-  auto first = reinterpret_cast<std::uintptr_t>(v.data()), last = first + sizeof(T);
-  for (int a = 0; a < Rank; ++a) {
-    if (v.extent(a) <= 0) return {0, 0};
-    const index_t reach = (v.extent(a) - 1) * v.stride(a) * static_cast<index_t>(sizeof(T));
-    (reach < 0 ? first : last) += static_cast<std::uintptr_t>(reach);
-  }
-  return {first, last};
-}
-template <class A, class B>
-bool may_overlap(const A& a, const B& b) {
-  const auto [a_first, a_last] = byte_range(a);
-  const auto [b_first, b_last] = byte_range(b);
-  return a_first < b_last && b_first < a_last;
-}
-
 /// Sums of whole rows of x over the entries of a row of the graph.
 template <class T>
 class neighbour_sums {
@@ -137,12 +119,15 @@ class neighbour_sums {
 template <class T>
 class propagation_steps {
  public:
+  /// rounded  `out` to read again, where it stores less than T holds
   propagation_steps(const normalised_adjacency& s, const row_source<T>& y, const node_flags& known,
-                    const row_sink<T>& out, index_t k, const label_propagation_options& options)
+                    const row_sink<T>& out, const row_source<T>& rounded, index_t k,
+                    const label_propagation_options& options)
       : s_(s),
         y_(y),
         known_(known),
         out_(out),
+        rounded_(rounded),
         k_(k),
         steps_(options.steps),
         lazy_(options.kind == propagation::lazy),
@@ -234,6 +219,8 @@ class propagation_steps {
       return;
     }
     out_.put_part(i, j, count, x);
+    T again[std::size_t(block)];
+    if (!rounded_.empty()) x = rounded_.part(i, j, count, again);
     for (index_t c = 0; c < count; ++c) reached |= !(x[c] == 0);
   }
 
@@ -241,6 +228,7 @@ class propagation_steps {
   const row_source<T>& y_;
   const node_flags& known_;
   const row_sink<T>& out_;
+  const row_source<T>& rounded_;
   index_t k_, steps_;
   bool lazy_;
   double edge_share_, own_share_;
@@ -269,7 +257,9 @@ index_t propagate(Exec& ex, const normalised_adjacency& s, const Y& y, const Kno
   std::fill_n(b + n * k, simd::batch<T>::size, T(0));
 
   std::atomic<index_t> missed = 0;
-  const propagation_steps<T> steps(s, from, fixed, to, k, options);
+  row_source<T> rounded;
+  if constexpr (!std::is_same_v<T, typename view_t<Out>::value_type>) rounded = row_source<T>(view(out));
+  const propagation_steps<T> steps(s, from, fixed, to, rounded, k, options);
   if constexpr (std::is_same_v<std::remove_cvref_t<Reached>, discard_output>) {
     steps.run(ex, a, b, [&](index_t i, bool r) {
       if (!r && s.contains(i)) missed.fetch_add(1, std::memory_order_relaxed);
@@ -307,12 +297,12 @@ concept real_matrix_output = writable_matrix<X> && real_matrix<X>;
 /// reached  n         integers, 1 where a row of `out` has an element that is not zero; or `discard`
 ///
 /// Returns how many nodes of the subgraph were not reached: zeros, of which the greatest is no label. Rows of `out` add
-/// up to one only by row normalisation. NaN and infinities reach whom their row reaches. An isolated node keeps alpha^t
-/// of its row (lazy) or 1 - alpha (restart). In the arithmetic of `out`, in the order of the entries. Throws
-/// shape_error; option_error; workspace_error. O(steps (m + n) k), memory beside it for two n x k matrices in
-/// `scratch`; allocates nothing. One row is one task's, however many entries it has. Same bits for every executor and
-/// layout. Source: lazy as in ERASE, CIKM 2024, arXiv 2312.08852; restart: Zhou, Bousquet, Lal, Weston, Schoelkopf,
-/// NIPS 2003.
+/// up to one only by row normalisation. NaN and infinities reach whom their row reaches. An isolated node without a
+/// loop keeps alpha^steps of its row (lazy) or, from the first step on, 1 - alpha (restart). In the arithmetic of
+/// `out`, in the order of the entries. Throws shape_error; option_error; workspace_error. O(steps (m + n) k), memory
+/// beside it for two n x k matrices in `scratch`; allocates nothing. One row is one task's, however many entries it
+/// has. Same bits for every executor and layout. Source: lazy as in ERASE, CIKM 2024, arXiv 2312.08852; restart: Zhou,
+/// Bousquet, Lal, Weston, Schoelkopf, NIPS 2003.
 template <executor Exec, real_matrix Y, detail::real_matrix_output Out, detail::flag_output Reached>
 index_t label_propagation(Exec&& ex, const normalised_adjacency& s, const Y& y, workspace& scratch, Out&& out,
                           Reached&& reached, const label_propagation_options& options = {}) {
@@ -328,6 +318,11 @@ template <real_matrix Y, detail::real_matrix_output Out, detail::flag_output Rea
 index_t label_propagation(const normalised_adjacency& s, const Y& y, workspace& scratch, Out&& out, Reached&& reached,
                           const label_propagation_options& options = {}) {
   return label_propagation(seq, s, y, scratch, out, reached, options);
+}
+template <real_matrix Y, detail::flag_vector Known, detail::real_matrix_output Out, detail::flag_output Reached>
+index_t label_propagation(const normalised_adjacency& s, const Y& y, const Known& known, workspace& scratch, Out&& out,
+                          Reached&& reached, const label_propagation_options& options = {}) {
+  return label_propagation(seq, s, y, known, scratch, out, reached, options);
 }
 
 }  // namespace weakly::inline v0

@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <string_view>
 #include <type_traits>
+#include <utility>
 
 namespace weakly::inline v0 {
 
@@ -58,6 +59,39 @@ class normalised_adjacency {
 
 namespace detail {
 
+/// The bytes between the first and the last element of a view; nothing for an empty one.
+template <class T, int Rank>
+std::pair<std::uintptr_t, std::uintptr_t> byte_range(const tensor_view<T, Rank>& v) {
+  auto first = reinterpret_cast<std::uintptr_t>(v.data()), last = first + sizeof(T);
+  for (int a = 0; a < Rank; ++a) {
+    if (v.extent(a) <= 0) return {0, 0};
+    const index_t reach = (v.extent(a) - 1) * v.stride(a) * static_cast<index_t>(sizeof(T));
+    (reach < 0 ? first : last) += static_cast<std::uintptr_t>(reach);
+  }
+  return {first, last};
+}
+/// Whether two vectors or matrices of one shape share an element. Exact where types and strides agree, as of two blocks
+/// of columns of a matrix; otherwise whether their bytes are among one another. O(columns).
+template <class T, class U, int Rank>
+bool may_overlap(const tensor_view<T, Rank>& a, const tensor_view<U, Rank>& b) {
+  static_assert(Rank <= 2);
+  const auto [a_first, a_last] = byte_range(a);
+  const auto [b_first, b_last] = byte_range(b);
+  if (!(a_first < b_last && b_first < a_last)) return false;
+  if constexpr (!std::is_same_v<std::remove_cv_t<T>, std::remove_cv_t<U>>) return true;
+  for (int axis = 0; axis < Rank; ++axis)
+    if (a.extent(axis) > 1 && a.stride(axis) != b.stride(axis)) return true;
+  const auto bytes = static_cast<std::intptr_t>(reinterpret_cast<std::uintptr_t>(b.data()) -
+                                                reinterpret_cast<std::uintptr_t>(a.data()));
+  const auto apart = static_cast<index_t>(bytes) / static_cast<index_t>(sizeof(T));
+  const index_t n = a.extent(0), step = n > 1 ? a.stride(0) : 0, columns = Rank == 2 ? a.extent(Rank - 1) : 1;
+  for (index_t j = 1 - columns; j < columns; ++j) {
+    const index_t rest = apart - (j == 0 ? 0 : j * a.stride(Rank - 1));
+    if (step == 0 ? rest == 0 : rest % step == 0 && rest / step < n && rest / step > -n) return true;
+  }
+  return false;
+}
+
 // A float holds such a number, its reciprocal and the products that propagation makes of them.
 inline double reciprocal_degree(double degree, index_t node, const char* of) {
   if (degree == 0) return 1;
@@ -80,6 +114,8 @@ normalised_adjacency normalised(Exec& ex, const adjacency& graph, const node_fla
   const index_t n = graph.nodes();
   require_extent("normalise_adjacency: left", l, 0, n);
   require_extent("normalise_adjacency: right", r, 0, n);
+  if (may_overlap(l, r))
+    fail<shape_error>(name, ": left and right share memory; give a vector for each, also where both end up the same");
   if (!(options.self_loops >= 0 && options.self_loops <= 1e18))
     fail<option_error>(name, ": self_loops is ", options.self_loops, "; the weight must lie in [0, 1e18]");
   require_sound_adjacency(name, ex, graph);
@@ -141,7 +177,7 @@ double > ;
 ///
 /// graph    n nodes; column sums and row sums are the same where it is undirected
 /// nodes    n  integers; where given, A without the rows and columns whose element is zero, so with degrees of its own
-/// left     n  written, kept by the result     right  n  as left
+/// left     n  written, kept by the result     right  n  as left, and not its memory
 ///
 /// A sum of zero counts as one, since nothing is divided by it: an isolated node has a row and a column of zeros.
 /// Throws shape_error; option_error; value_error for a malformed graph (require_adjacency) before anything is written,
