@@ -437,7 +437,8 @@ TEST_CASE("rate_reduction names what is wrong with its input") {
     CHECK(grad == reals(a.z.size()));
   }
   a.z[std::size_t(4 * 3 + 1)] = 1e200;
-  CHECK_THROWS_AS(run(), weakly::value_error);
+  CHECK_THROWS_WITH_AS(run(), "rate_reduction: the squares of the features overflow at row 4; scale the features down",
+                       weakly::value_error);
   a.z[std::size_t(4 * 3 + 1)] = 0;
   const std::vector<signed char> low{0, 1, 0, -1, 0, 0, 0, 0};
   CHECK_THROWS_AS(weakly::rate_reduction(a.features(), membership_view::hard(low, 2)), weakly::label_error);
@@ -469,4 +470,54 @@ TEST_CASE("rate_reduction reports the pivot where precision is lost") {
 #if WEAKLY_HAS_EXCEPTIONS
   CHECK(text.find("pivot") != std::string::npos);
 #endif
+}
+
+TEST_CASE("rate_reduction names the class and the pivot of a factor that fails, alone or among lanes") {
+  // The features of one class are the same, and 1 is lost beside 2^60: its second pivot is exactly 0.
+  for (const index_t k : {3, 70}) {
+    reals z;
+    std::vector<int> y;
+    for (index_t c = 0; c < k; ++c)
+      for (const double x : {1.0, 0.0, 1.0, 0.0}) {
+        const bool same = c == k - 2;
+        z.insert(z.end(), {same ? 1.0 : x, same ? 1.0 : 1 - x});
+        y.push_back(int(c));
+      }
+    reals grad(z.size());
+    const auto text = message<weakly::value_error>([&] {
+      weakly::rate_reduction(rows(z, 2), membership_view::hard(y, k), rows(grad, 2), discard,
+                             {.eps_squared = std::ldexp(1.0, -59)});
+    });
+#if WEAKLY_HAS_EXCEPTIONS
+    CHECK(text.find("rate_reduction: the matrix of class " + std::to_string(k - 2) + " lost") == 0);
+    CHECK(text.find("at pivot 1; eps_squared 1.7347") != std::string::npos);
+#endif
+  }
+}
+
+TEST_CASE("rate_reduction of float features takes factors that float does not hold") {
+  std::vector<float> z{0, 0, 0, 0, 0, 0, 0, 0};
+  const auto m = [](const std::vector<int>& y) { return membership_view::hard(y, 2); };
+  const std::vector<int> y{0, 1, 0, 1};
+  const auto features = weakly::view(z.data(), 4, 2);
+  CHECK(weakly::rate_reduction(features, m(y), {.eps_squared = 1e-40}).rate == 0);
+  for (const auto& [size, eps_squared] : {std::pair{1e-23F, 1e-50}, {1e18F, 1e42}}) {
+    for (std::size_t e = 0; e < z.size(); ++e) z[e] = size * float(1 + e * e % 5);
+    reals same(z.begin(), z.end()), grad(8), want(8);
+    const weakly::rate_reduction_options options{.eps_squared = eps_squared};
+    const auto got = weakly::rate_reduction(features, m(y), rows(grad, 2), discard, options),
+               exact = weakly::rate_reduction(rows(same, 2), m(y), rows(want, 2), discard, options);
+    CHECK(got.rate == doctest::Approx(exact.rate).epsilon(1e-12));
+    CHECK(got.class_rate == doctest::Approx(exact.class_rate).epsilon(1e-12));
+    CHECK(worst(grad, want) < 1e-12);
+  }
+  z = {1, 0, 0, 1, 0.5F, 0.5F, 0.25F, 0.125F};
+  reals same(z.begin(), z.end()), grad(8), want(8);
+  weakly::rate_reduction_loss(features, m(y), rows(grad, 2), discard, {.gam2 = 1e39});
+  weakly::rate_reduction_loss(rows(same, 2), m(y), rows(want, 2), discard, {.gam2 = 1e39});
+  CHECK(worst(grad, want) < 1e-12);
+  CHECK_THROWS_AS(weakly::rate_reduction_loss(features, m(y), discard, discard, {.eps_squared = 1e-5, .gam1 = 1e308}),
+                  weakly::option_error);
+  CHECK_THROWS_AS(weakly::rate_reduction_loss(features, m(y), discard, discard, {.gam1 = 1e200, .gam2 = 1e200}),
+                  weakly::option_error);
 }

@@ -12,6 +12,7 @@
 #include <weakly/rate/detail/rate_engine.hpp>
 #include <weakly/rate/membership_view.hpp>
 
+#include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
@@ -168,8 +169,8 @@ rate_reduction_result rate_reduction(const Features& features, const membership_
 ///     loss = -gam2 1/2 log det(I + gam1 d / (n eps^2) Z'Z) + c R_c        c = 1 (mcr2) or gam1 (erase)
 ///
 /// Arguments, gradients (here of the loss, to descend), errors and cost as of rate_reduction. Throws option_error too
-/// unless gam1 is positive, gam2 zero or more, and both finite. Source: github.com/ryanchankh/mcr2 (loss.py); Chen et
-/// al., CIKM 2024, arXiv 2312.08852.
+/// unless gam1 is positive, gam2 zero or more, and both and gam1 gam2 d / eps^2 finite. Source:
+/// github.com/ryanchankh/mcr2 (loss.py); Chen et al., CIKM 2024, arXiv 2312.08852.
 template <executor Exec, real_matrix Features, real_output FeatureGrad, real_output MembershipGrad>
 rate_reduction_loss_result rate_reduction_loss(Exec&& ex, const Features& features, const membership_view& memberships,
                                                FeatureGrad&& feature_grad, MembershipGrad&& membership_grad,
@@ -178,6 +179,10 @@ rate_reduction_loss_result rate_reduction_loss(Exec&& ex, const Features& featur
   if (!(options.gam1 > 0 && std::isfinite(options.gam1) && options.gam2 >= 0 && std::isfinite(options.gam2)))
     detail::fail<option_error>(name, ": gam1 is ", options.gam1, " and gam2 ", options.gam2,
                                "; gam1 must be positive, gam2 zero or more, both finite");
+  const double beta = static_cast<double>(view(features).extent(1)) / options.eps_squared;
+  if (std::isfinite(beta) && !std::isfinite(options.gam1 * std::max(1.0, options.gam2) * std::max(1.0, beta)))
+    detail::fail<option_error>(name, ": gam1 is ", options.gam1, ", gam2 ", options.gam2, " and eps_squared ",
+                               options.eps_squared, "; the product of gam1, gam2 and d / eps_squared overflows");
   const double unit = detail::per_nat(options.unit), of_rate = -unit * options.gam2,
                of_classes = unit * (options.scaling == rate_reduction_scaling::erase ? options.gam1 : 1.0);
   const detail::rate_request ask{name,    options.eps_squared, options.gam1,

@@ -16,6 +16,7 @@
 #include <cmath>
 #include <cstddef>
 #include <limits>
+#include <string>
 #include <string_view>
 #include <type_traits>
 #include <vector>
@@ -76,6 +77,7 @@ class rate_engine {
     }
     pitch_ = padded_pitch(d);
     beta_ = static_cast<double>(d) / ask.eps_squared;
+    if (!holds_factors()) return false;
     weighted_ = classes != nullptr && !classes->hard;
     by_row_ = weighted_ || !dense_grad.empty();
     inverts_ = ask.slope || !grad.empty() || !dense_grad.empty() || !entry_grad.empty();
@@ -127,6 +129,17 @@ class rate_engine {
     }
   }
 
+  // Whether what sums and products are multiplied by keeps its digits in S, whatever eps_squared and the loss's
+  // factors.
+  bool holds_factors() const {
+    if constexpr (std::is_same_v<S, double>) return true;
+    const double of_rate = ask.rate_factor * ask.scale;
+    for (const double by :
+         {beta_, ask.scale * beta_, of_rate, of_rate * beta_, ask.class_factor, ask.class_factor * beta_})
+      if (by != 0 && !(std::abs(by) > 1e-25 && std::abs(by) < 1e25)) return false;
+    return true;
+  }
+
   bool is_empty(index_t c) const { return !(classes->mass[std::size_t(c)] > 0); }
 
   // Row norms are free beside the products; ahead of them they cost a pass, which spares float products that are to be
@@ -169,7 +182,9 @@ class rate_engine {
     if (!std::isfinite(total)) {
       require_finite_features(ask.function, ex, x, n);
       if constexpr (std::is_same_v<S, float>) return false;
-      fail<value_error>(ask.function, ": the squares of the features overflow; scale the features down");
+      index_t i = 0;
+      while (i + 1 < n && std::isfinite(norm_[std::size_t(i)])) ++i;
+      fail<value_error>(ask.function, ": the squares of the features overflow at row ", i, "; scale the features down");
     }
     if constexpr (std::is_same_v<S, float>) {
       if (ask.scale * beta_ * total / static_cast<double>(n) > float_condition) return false;
@@ -299,8 +314,9 @@ class rate_engine {
   void require_factor(index_t pivot, index_t cls) const {
     if (pivot < 0) return;
     const std::string of = cls < 0 ? std::string("the whole batch") : "class " + std::to_string(cls);
+    const std::string with = ask.scale == 1 ? std::string() : " with gam1 " + to_text(ask.scale);
     fail<value_error>(ask.function, ": the matrix of ", of, " lost its positive definiteness at pivot ", pivot,
-                      "; eps_squared ", ask.eps_squared, " is too small for features of this scale");
+                      "; eps_squared ", ask.eps_squared, with, " is too small for features of this scale");
   }
 
   // rows - tr of the inverse of an m x m matrix; forms the inverse where that is needed.
