@@ -454,15 +454,24 @@ int main(int argc, char** argv) {
       "erase_cora");
   options o;
   const CLI::Option* const seeds = app.add_option("--seeds", o.seeds, "runs of each method and noise (default 5)");
-  app.add_option("--epochs", o.epochs, "steps of each run, instead of the chosen number");
+  const CLI::Option* const fixed_epochs =
+      app.add_option("--epochs", o.epochs, "steps of each run, instead of the chosen number");
   app.add_option("--threads", o.threads, "threads; the results do not depend on it (default: all)");
   app.add_flag("--short", o.brief, "a check of some seconds: one seed, two kinds of noise, at most 40 epochs");
+  const CLI::Option* const svg = app.add_option("--svg", o.svg, "write a plot of the accuracies")->type_name("out.svg");
   app.add_flag("--tune", o.tune, "a grid of parameters on validation nodes, instead of the chosen ones on test nodes");
-  app.add_option("--svg", o.svg, "write a plot of the accuracies")->type_name("out.svg");
   for (const char* name : {"--seeds", "--epochs", "--threads"}) app.get_option(name)->check(CLI::Range(1, 1000));
-  CLI11_PARSE(app, argc, argv);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& e) {
+    return app.exit(e) == 0 ? 0 : 2;
+  }
   if (o.brief && seeds->count() == 0) o.seeds = 1;
   try {
+    if (o.tune && fixed_epochs->count() + svg->count() > 0)
+      throw std::runtime_error("--tune tries epochs of its own and has no plot; leave out --epochs and --svg");
+    if (svg->count() > 0 && !std::ofstream(o.svg, std::ios::app))  // before minutes of work
+      throw std::runtime_error(o.svg + " cannot be written; check the path of --svg");
     const citation_graph g = graph_at_hand();
     std::printf("On %s: %lld nodes, %lld classes, %lld labelled for training.\n\n", g.name.c_str(),
                 static_cast<long long>(g.nodes()), static_cast<long long>(g.classes),

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdio>
 #include <iterator>
@@ -26,8 +27,10 @@ struct accuracy_bars {
 
   /// A file of its own: no script, no font and no style sheet from elsewhere.
   std::string svg() const {
-    const double group_width = bar_width * static_cast<double>(methods.size()) + gap,
-                 plot_x = group_width * static_cast<double>(groups.size()) + gap, legend_y = top + plot_y + 56,
+    const double bars_width = bar_width * static_cast<double>(methods.size()),
+                 group_count = std::max<double>(1, static_cast<double>(groups.size())),
+                 group_width = std::max(bars_width + gap, (least_x - gap) / group_count),
+                 plot_x = group_width * group_count + gap, legend_y = top + plot_y + 56,
                  height = legend_y + 22 * static_cast<double>((methods.size() + 1) / 2);
     std::string out = "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 " + text(plot_x + left + 14) + " " +
                       text(height) + "\" width=\"" + text(plot_x + left + 14) + "\" height=\"" + text(height) +
@@ -39,10 +42,10 @@ struct accuracy_bars {
       out += label(left - 7, y(percent) + 4, "end", std::to_string(percent) + " %");
     }
     for (std::size_t g = 0; g < groups.size(); ++g) {
-      const double x = left + gap + group_width * static_cast<double>(g);
+      const double x = left + gap + group_width * static_cast<double>(g) + (group_width - gap - bars_width) / 2;
       for (std::size_t m = 0; m < groups[g].bars.size(); ++m)
         out += bar_at(x + bar_width * static_cast<double>(m), groups[g].bars[m], m);
-      out += label(x + bar_width * static_cast<double>(methods.size()) / 2, y(0) + 20, "middle", groups[g].title);
+      out += label(x + bars_width / 2, y(0) + 20, "middle", groups[g].title);
     }
     for (std::size_t m = 0; m < methods.size(); ++m) {
       const double x = left + (m % 2 == 0 ? 0 : plot_x / 2), at = legend_y + 22 * static_cast<double>(m / 2);
@@ -53,6 +56,7 @@ struct accuracy_bars {
 
  private:
   static constexpr double bar_width = 24, gap = 26, plot_y = 240, left = 58, top = 40;
+  static constexpr double least_x = 520;  // room for the title, and for two columns of names
 
   static double y(double percent) { return top + plot_y * (100 - percent) / 100; }
   static std::string text(double x) {

@@ -81,15 +81,25 @@ inline citation_graph read_citation_graph(const std::filesystem::path& folder) {
   g.name = folder.filename().string();
   const auto label = read("labels.npy"), ends = read("edges.npy"), begin = read("feat_indptr.npy"),
              word = read("feat_indices.npy");
+  const auto refuse = [&](const std::string& why) { throw std::runtime_error(folder.string() + ": " + why); };
+  const auto require_range = [&](const char* name, const std::vector<std::int64_t>& numbers, std::int64_t end) {
+    for (const std::int64_t x : numbers)
+      if (x < 0 || x >= end)
+        refuse(std::string(name) + " has " + std::to_string(x) + ", which is not in [0, " + std::to_string(end) + ")");
+  };
+  require_range("labels", label, 1000);
+  require_range("feat_indices", word, 1000000);
   g.label.assign(label.begin(), label.end());
   const index_t n = g.nodes();
-  g.classes = n > 0 ? *std::max_element(label.begin(), label.end()) + 1 : 0;
-  if (begin.size() != label.size() + 1 || begin.back() != static_cast<std::int64_t>(word.size()))
-    throw std::runtime_error(folder.string() + ": feat_indptr does not fit labels and feat_indices");
+  if (n == 0) refuse("labels are empty");
+  g.classes = *std::max_element(label.begin(), label.end()) + 1;
+  if (begin.size() != label.size() + 1 || begin.front() != 0 || !std::is_sorted(begin.begin(), begin.end()) ||
+      begin.back() != static_cast<std::int64_t>(word.size()))
+    refuse("feat_indptr does not fit labels and feat_indices");
   detail::pairs edges;
   for (std::size_t e = 0; e + 1 < ends.size(); e += 2) {
     if (std::min(ends[e], ends[e + 1]) < 0 || std::max(ends[e], ends[e + 1]) >= n)
-      throw std::runtime_error(folder.string() + ": edge " + std::to_string(e / 2) + " ends at no node");
+      refuse("edge " + std::to_string(e / 2) + " ends at no node");
     edges.emplace_back(static_cast<std::int32_t>(ends[e]), static_cast<std::int32_t>(ends[e + 1]));
   }
   detail::set_edges(g, std::move(edges));
@@ -101,6 +111,10 @@ inline citation_graph read_citation_graph(const std::filesystem::path& folder) {
   g.train = read("train_idx.npy");
   g.validation = read("val_idx.npy");
   g.test = read("test_idx.npy");
+  for (const auto* part : {&g.train, &g.validation, &g.test}) {
+    if (part->empty()) refuse("train_idx, val_idx or test_idx is empty");
+    require_range("train_idx, val_idx or test_idx", *part, n);
+  }
   return g;
 }
 
