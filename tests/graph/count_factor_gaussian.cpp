@@ -55,6 +55,17 @@ TEST_CASE("count_factor_gaussian of two even variables") {
 TEST_CASE("count_factor_gaussian of a held count is its limit, and held variables have no variance") {
   CHECK(approximate({0, 0}, inf, 0)[0] == doctest::Approx(approximate({0, 0}, 1e15, 0)[0]).epsilon(1e-12));
   CHECK(approximate({inf, -inf, inf}, 1, 1) == reals{-1, -3, -1});
+  CHECK(approximate({inf, inf, inf}, inf, 1) == reals{-inf, -inf, -inf});
+  CHECK(approximate({inf, inf, inf}, inf, 2.5) == reals{0, 0, 0});
+}
+
+TEST_CASE("count_factor_gaussian takes finite numbers of any size without a NaN") {
+  const reals theta(100, 0.0), held = approximate(theta, inf, 0);
+  for (const double strength : {1e300, 1e308, std::numeric_limits<double>::max()})
+    CHECK(approximate(theta, strength, 0)[0] == doctest::Approx(held[0]));
+  for (const double strength : {0.0, 1e-300, 1.0, 1e308, inf})
+    for (const double count : {-1.7e308, 1.7e308})
+      for (const double r : approximate(theta, strength, count)) CHECK(r == r);
 }
 
 TEST_CASE("count_factor_gaussian comes near the messages of many variables") {

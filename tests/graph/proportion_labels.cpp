@@ -99,6 +99,24 @@ TEST_CASE("proportion_labels rescale around infinite log-odds, and refuse what c
   CHECK_THROWS_AS(labels({-inf, -inf, -inf, 0}, bags, rescaled), weakly::value_error);
 }
 
+TEST_CASE("proportion_labels rescale log-odds of any finite size") {
+  const weakly::proportion_labels_options rescaled{.rule = proportion_rule::rescaled};
+  const label_bags two(4, ints{0, 4}, ints{2}), one(2, ints{0, 2}, ints{1});
+  for (const double x : {1e3, 1e10, 1e20, 1e300, std::numeric_limits<double>::max()}) {
+    CHECK(labels({x, -x, 0, 0}, two, rescaled) == reals{1, 0, 0.5, 0.5});
+    const reals three = labels({x, 0, -x, 0}, label_bags(4, ints{0, 4}, ints{3}), rescaled);
+    CHECK(three[0] == 1);
+    CHECK(three[1] == doctest::Approx(1).epsilon(1e-13));
+    CHECK(three[2] < 1e-13);
+    CHECK(labels({x, std::nextafter(x, 0.0)}, one, rescaled)[0] >= 0.5);
+    CHECK(sum_of(labels({x, std::nextafter(x, 0.0)}, one, rescaled), one, 0) == doctest::Approx(1).epsilon(1e-14));
+  }
+  reals near(40);
+  for (size_t i = 0; i < near.size(); ++i) near[i] = 1e6 + std::sin(double(i));
+  const label_bags bag(40, ints{0, 40}, ints{7});
+  CHECK(std::abs(sum_of(labels(near, bag, rescaled), bag, 0) - 7) < 1e-12);
+}
+
 TEST_CASE("proportion_labels have the same bits for every executor, layout and place") {
   const index_t n = 5000;
   std::mt19937_64 random(2);

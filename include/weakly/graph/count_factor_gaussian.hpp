@@ -22,7 +22,7 @@ namespace weakly::inline v0 {
 /// m_i and v_i being mean and variance of the sum of the others, variable j with probability sigmoid(theta(j)).
 ///
 /// theta     n  incoming log-odds; -inf and inf hold a variable at 0 or 1
-/// strength     0 or more; inf is taken as its limit, which is undefined (NaN) where all others are held
+/// strength     0 or more; inf is taken as its limit, which is +-inf where all others are held, 0 halfway
 /// count        need not be an integer
 /// out       n  outgoing log-odds; may be the storage of `theta`
 ///
@@ -50,9 +50,8 @@ void count_factor_gaussian(const Theta& theta, double strength, double count, Ou
   for (index_t i = 0; i < n; ++i) {
     const double t = x.at(i, 0), p = math::sigmoid(t), q = math::sigmoid(-t);
     const double others = mean - p, spread = std::fmax(variance - p * q, 0.0);
-    const double rate =
-        strength == std::numeric_limits<double>::infinity() ? 1 / (2 * spread) : strength / (1 + 2 * strength * spread);
-    const double r = -rate * (2 * (others - count) + 1);
+    const double miss = others - count + 0.5, room = 0.5 / strength + spread;  // without strength infinite
+    const double r = miss == 0 ? 0.0 : -miss / room;
     to.put_rows(i, 1, &r);
   }
 }

@@ -73,24 +73,37 @@ class proportion_labeller {
       for (index_t i = 0; i < b; ++i) label_[i] = x_[i] == inf || (x_[i] != -inf && left != 0) ? 1 : 0;
       return true;
     }
-    // Newton's method inside a bracket, from where all items would do if they were equal.
+    // Newton's method inside a bracket, from where all items would do if they were equal. Where log-odds are large, no
+    // double is near enough to the shift: the second round looks for what is left of it.
     const double wanted = double(left), logit = std::log(wanted / double(open - left));
-    double below = logit - high, above = logit - low, shift = below + (above - below) / 2;
-    for (int step = 0; step < 200; ++step) {
-      double sum = 0, slope = 0;
-      for (index_t i = 0; i < b; ++i) {
-        label_[i] = math::sigmoid(x_[i] + shift);
-        if (std::abs(x_[i]) == inf) continue;
-        sum += label_[i];
-        slope += label_[i] * math::sigmoid(-x_[i] - shift);
+    for (int round = 0; round < 2; ++round) {
+      double below = logit - high, above = logit - low, shift = below / 2 + above / 2, miss = 0;
+      for (int step = 0; step < 2200; ++step) {  // as many only where log-odds are near the greatest double
+        double sum = 0, slope = 0;
+        for (index_t i = 0; i < b; ++i) {
+          label_[i] = math::sigmoid(x_[i] + shift);
+          if (std::abs(x_[i]) == inf) continue;
+          sum += label_[i];
+          slope += label_[i] * math::sigmoid(-x_[i] - shift);
+        }
+        miss = wanted - sum;
+        if (std::abs(miss) <= 1e-14 * wanted) break;
+        (miss > 0 ? below : above) = shift;
+        double next = shift + miss / slope;
+        if (!(next > below && next < above)) next = below / 2 + above / 2;
+        if (next == shift) break;
+        shift = next;
       }
-      const double miss = wanted - sum;
       if (std::abs(miss) <= 1e-14 * wanted) break;
-      (miss > 0 ? below : above) = shift;
-      double next = shift + miss / slope;
-      if (!(next > below && next < above)) next = below + (above - below) / 2;
-      if (next == shift) break;
-      shift = next;
+      constexpr double most = std::numeric_limits<double>::max();
+      low = inf;
+      high = -inf;
+      for (index_t i = 0; i < b; ++i) {
+        if (std::abs(x_[i]) == inf) continue;
+        x_[i] = std::clamp(x_[i] + shift, -most, most);
+        low = std::min(low, x_[i]);
+        high = std::max(high, x_[i]);
+      }
     }
     return true;
   }
