@@ -332,6 +332,14 @@ TEST_CASE("count_factor takes numbers of any finite size without a NaN") {
     const messages m = sum({x, -x, x, 0}, {0, 1, 2, 1, 0});
     for (const double r : m.out) CHECK(r == r);
     for (const double r : sum({1, 2}, {-x, x, 0}).out) CHECK(r == r);
+    // The count that is left is not that of the evidence, so that log-odds are shifted by as much as x.
+    const reals against{-inf, -inf, -inf, 0, -inf}, flat{x, x, x, x, x}, low{-inf, -x, -x, -x, -inf};
+    for (const reals& f : {against, flat, low})
+      for (const messages& all : {sum({x, x, -x, -x}, f), (max)({x, x, -x, -x}, f)}) {
+        CHECK(all.value == all.value);
+        for (const double r : all.out) CHECK(r == r);
+      }
+    CHECK(sum({x, x, -x, -x}, against).out[0] > 0);
   }
 }
 

@@ -82,18 +82,20 @@ class count_messenger {
     for (index_t i = 0; i < free_; ++i) order_[i] = i;
     std::sort(order_, order_ + free_,
               [this](index_t a, index_t b) { return theta_[a] != theta_[b] ? theta_[a] > theta_[b] : a < b; });
-    const auto best = [this](const double* values) {
-      double sum = 0, top = values[0];
+    // Potentials less the greatest: sums with any finite ones do not overflow.
+    const double greatest = *std::max_element(shifted + allowed.lo, shifted + allowed.hi + 1);
+    const auto best = [this, greatest](const double* values) {
+      double sum = 0, top = values[0] - greatest;
       for (index_t c = 1; c <= free_; ++c) {
         sum += theta_[order_[c - 1]];
-        top = std::max(top, sum + values[c]);
+        top = std::max(top, sum + (values[c] - greatest));
       }
       return top;
     };
     const double here = best(shifted);
     const double for_up = fixed.up != 0 ? here - best(shifted - 1) : 0;
     const double for_down = fixed.down != 0 ? best(shifted + 1) - here : 0;
-    expectation_ = {here, 0};
+    expectation_ = {here + greatest, 0};
     for (index_t i = 0; i < free_; ++i) expectation_.log -= std::max(theta_[i], 0.0);
 
     // Of the variable of rank k the others' best sums are prefix sums s_c for c <= k, s_{c + 1} - theta after it.
@@ -102,8 +104,8 @@ class count_messenger {
     for (index_t c = 0; c < free_; ++c) sum += weight_[c] = theta_[order_[c]];
     double with = -infinity, without = -infinity;
     for (index_t c = free_; c-- > 0;) {
-      with = std::max(with, sum + shifted[c + 1]);
-      without = std::max(without, sum + shifted[c]);
+      with = std::max(with, sum + (shifted[c + 1] - greatest));
+      without = std::max(without, sum + (shifted[c] - greatest));
       sum -= theta_[order_[c]];
       weight_[c] = with;
       other_[c] = without;
@@ -112,8 +114,8 @@ class count_messenger {
     double up = -infinity, down = -infinity;
     for (index_t k = 0; k < free_; ++k) {
       const double own = theta_[order_[k]];
-      up = std::max(up, sum + shifted[k + 1]);
-      down = std::max(down, sum + shifted[k]);
+      up = std::max(up, sum + (shifted[k + 1] - greatest));
+      down = std::max(down, sum + (shifted[k] - greatest));
       sum += own;
       const bool more = k + 1 < free_;
       const double one = std::max(up, more ? weight_[k + 1] - own : -infinity);
@@ -143,6 +145,7 @@ class count_messenger {
 
   fixed_values separate(const double* theta, index_t n) {
     fixed_values fixed{0, 0};
+    const double most = 1e300 / double(n + 1);  // so that no sum overflows
     free_ = 0;
     for (index_t i = 0; i < n; ++i) {
       if (theta[i] == infinity)
@@ -150,7 +153,7 @@ class count_messenger {
       else if (theta[i] == -infinity)
         ++fixed.down;
       else
-        theta_[free_++] = theta[i];
+        theta_[free_++] = std::clamp(theta[i], -most, most);
     }
     return fixed;
   }
@@ -195,9 +198,9 @@ class count_messenger {
       }
       return {log, 0};
     }
-    const double shift = likely_shift(f, r);
+    const double shift = likely_shift(f, r), greatest = *std::max_element(f + r.lo, f + r.hi + 1);
     double top = -infinity;
-    for (index_t c = r.lo; c <= r.hi; ++c) top = std::max(top, weight_[c] = f[c] - shift * double(c));
+    for (index_t c = r.lo; c <= r.hi; ++c) top = std::max(top, weight_[c] = (f[c] - greatest) - shift * double(c));
     map_batches(weight_ + r.lo, r.hi - r.lo + 1, other_, [top](simd::batch<double> x) {
       constexpr double least = -690;  // whose exponential is a normal number
       const simd::batch<double> by = x - simd::batch<double>(top);
@@ -220,7 +223,7 @@ class count_messenger {
       ++fallbacks_;
       log_sum = tree_.run_in_logarithms(weight_ + r.lo, r.lo, r.hi, shift, messages ? theta_ : nullptr);
     }
-    return {top + log_sum, shift};
+    return {greatest + (top + log_sum), shift};
   }
 
   // A shift of all log-odds that moves the mean of the sum to the most probable count given f: the mode of P(c)
@@ -307,7 +310,8 @@ double count_factor_messages(const char* name, const Theta& theta, const Potenti
 ///              - the same with y_i = 0
 ///     returned: log sum over y of exp f(sum of y) product over i of sigmoid(theta(i))^y_i sigmoid(-theta(i))^(1 - y_i)
 ///
-/// theta          n      incoming log-odds; -inf and inf hold a variable at 0 or 1
+/// theta          n      incoming log-odds; -inf and inf hold a variable at 0 or 1, finite ones beyond 1e300 / (n + 1)
+///                       count as that
 /// log_potential  n + 1  f of the counts 0..n, up to a constant; -inf where a count cannot be
 /// scratch               count_factor_scratch(n) bytes
 /// out            n      outgoing log-odds, or discard; may be the storage of `theta`
