@@ -16,7 +16,8 @@ namespace uai {
 /// each, number of factors, the scope of each, then for each table its size and its values, the last variable of the
 /// scope changing fastest. The tables of a BAYES file are taken as they are, whether or not they sum to one.
 ///
-/// Throws bad_input. Memory is a multiple of the size of the text, whatever it claims.
+/// Throws bad_input. Memory is a multiple of the size of the text, whatever it claims: all variables together have at
+/// most 2^20 states and one more for each byte.
 inline model read_uai(std::string_view text, std::string_view name) {
   text_scanner in(text, name);
   const std::string_view kind = in.word("MARKOV or BAYES");
@@ -27,9 +28,17 @@ inline model read_uai(std::string_view text, std::string_view name) {
   model m;
   const auto n = static_cast<std::size_t>(in.count("the number of variables", 1));
   m.states.reserve(n);
-  for (std::size_t i = 0; i < n; ++i)
+  // States of variables in factors have entries in the file; of others nothing but this bounds the memory.
+  const std::int64_t most_of_all = (std::int64_t(1) << 20) + static_cast<std::int64_t>(text.size());
+  std::int64_t all = 0;
+  for (std::size_t i = 0; i < n; ++i) {
     m.states.push_back(
         static_cast<std::int32_t>(in.integer("the number of states of variable " + std::to_string(i), 1, most_states)));
+    all += m.states.back();
+    if (all > most_of_all)
+      in.fail("the variables up to " + std::to_string(i) + " have more than " + std::to_string(most_of_all) +
+              " states together, more than makes sense for a file of this size; correct the numbers of states");
+  }
 
   m.factors.resize(static_cast<std::size_t>(in.count("the number of factors", 1)));
   std::vector<std::size_t> last_factor(n, m.factors.size());

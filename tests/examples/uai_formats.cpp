@@ -86,6 +86,9 @@ TEST_CASE("read_uai names the file, the line, the value and the way out of what 
   refuses(uai_of, "MARKOV 4611686018427387904", {"4611686018427387904", "can hold"});
   refuses(uai_of, "MARKOV 99999999999999999999", {"99999999999999999999", "must be 0 to"});
   refuses(uai_of, "MARKOV 4 65535 65535 65535 65535 1 4 0 1 2 3 1 1", {"factor 0", "can hold"});
+  std::string empty_factors = "MARKOV\n100\n";
+  for (int i = 0; i < 100; ++i) empty_factors += "65535 ";
+  refuses(uai_of, empty_factors + "\n0\n", {"line 3", "variables up to 16", "states together"});
 }
 
 TEST_CASE("read_uai refuses a model that is cut short anywhere") {
