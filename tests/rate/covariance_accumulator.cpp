@@ -338,3 +338,34 @@ TEST_CASE("covariance_accumulator refuses sizes and distortions that are none, a
   CHECK_THROWS_AS(c.rate(0.5), weakly::value_error);
   CHECK_THROWS_AS(c.rate_classes(0.5), weakly::value_error);
 }
+
+TEST_CASE("covariance_accumulator: numbers of rows that are none are refused, not divided by") {
+  for (const double n : {std::nan(""), -1.0, double(INFINITY), 0.0}) {
+    covariance_accumulator c(2, 2);
+    c.add(reals{1, 2}, 1);
+    c.state()[0] = n;
+    CHECK_THROWS_AS(c.rate(0.5), weakly::value_error);
+    CHECK_THROWS_AS(c.rate_classes(0.5), weakly::value_error);
+    CHECK_THROWS_AS(c.reduction(0.5), weakly::value_error);
+  }
+  for (const double w : {std::nan(""), -1.0, double(INFINITY)}) {
+    covariance_accumulator c(2, 2);
+    c.add(reals{1, 2}, 1);
+    c.state()[2] = w;
+    CHECK_THROWS_AS(c.rate_classes(0.5), weakly::value_error);
+  }
+}
+
+TEST_CASE("covariance_accumulator: no row left means no weight left, whatever rounding made of it") {
+  // Sums of weights that were rounded otherwise, by more than the sums of a few rows are.
+  const data a = make_data(40, 5, 3, 7, true);
+  covariance_accumulator c = accumulated(a, false), same = c;
+  for (std::size_t j = 1; j <= 3; ++j) same.state()[j] *= 1 + (j == 2 ? -1e-11 : 1e-11);
+  c.subtract(same);
+  CHECK(state_of(c) == reals(c.state().size()));
+  c = accumulated(a, false);
+  same.state()[1] *= 0.5;
+  const reals before = state_of(c);
+  CHECK_THROWS_AS(c.subtract(same), weakly::value_error);
+  CHECK(state_of(c) == before);
+}

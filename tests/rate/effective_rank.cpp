@@ -135,3 +135,8 @@ TEST_CASE("eigenvalues and eigenvectors of symmetric matrices of every kind") {
     }
   }
 }
+
+TEST_CASE("effective_rank of a spectrum whose least share no double holds") {
+  CHECK(weakly::effective_rank(std::vector<double>{1e300, 1e-310}) == 1);
+  CHECK(weakly::effective_rank(std::vector<double>{1e300, 1e-310, 1e300}) == doctest::Approx(2));
+}

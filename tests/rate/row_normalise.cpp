@@ -96,3 +96,12 @@ TEST_CASE("row_normalise refuses shapes that disagree, and takes no rows") {
                   weakly::shape_error);
   CHECK(weakly::row_normalise(weakly::view(none.data(), 0, 3), row_norm::l1, weakly::view(none.data(), 0, 3)).ok());
 }
+
+TEST_CASE("row_normalise by no norm leaves what is no number where it is") {
+  reals x{std::nan(""), 1, 2, 3}, out(4);
+  weakly::row_normalise(rows(x, 2), row_norm::none, rows(out, 2));
+  CHECK(std::isnan(out[0]));
+  CHECK(out[1] == 1);
+  weakly::row_normalise_gradient(rows(x, 2), row_norm::none, rows(x, 2), rows(out, 2));
+  CHECK(out[1] == 1);
+}

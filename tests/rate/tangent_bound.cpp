@@ -278,3 +278,25 @@ TEST_CASE("tangent_bound refuses what does not fit and writes nothing then") {
   CHECK(g == reals(40));
   CHECK(gp == reals(30));
 }
+
+TEST_CASE("tangent_bound never returns what overflowed") {
+  covariance_accumulator great(2, 3), fine(2, 3);
+  great.add(reals{1, 2, 3}, 0);
+  great.add(reals{1e200, -1e200, 0}, 1);
+  great.add(reals{1e200, 1e200, 0}, 1);  // inf - inf
+  fine.add(reals{1, 2, 3}, 0);
+  tangent_bound bound(2, 3, 0.5);
+  bound.refresh(fine);
+  CHECK_THROWS_WITH_AS(bound.value(great),
+                       "tangent_bound::value: the covariance of class 1 overflows, holds a NaN, or is too large for "
+                       "this eps_squared",
+                       weakly::value_error);
+  reals z{1, 2, 3, 1, 1e200, -1e200, 1, 0, 1}, g(9, 7.0);
+  const std::vector<int> y{0, 0, 1};
+  CHECK_THROWS_WITH_AS(bound.value_and_gradient(seq, weakly::view(z.data(), 3, 3), membership_view::hard(y, 2),
+                                                weakly::view(g.data(), 3, 3), discard),
+                       "tangent_bound::value_and_gradient: feature 1 of row 1 is 1e+200 (1 such row); its square "
+                       "overflows: scale the features down, or take a greater eps_squared",
+                       weakly::value_error);
+  CHECK(g == reals(9, 7.0));
+}

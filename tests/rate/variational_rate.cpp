@@ -342,3 +342,21 @@ TEST_CASE("variational_rate refuses what does not fit and writes nothing then") 
   CHECK(g == reals(20));
   CHECK(h == reals(15));
 }
+
+TEST_CASE("variational_rate and latch_dictionary never return what overflowed") {
+  covariance_accumulator c(2, 2);
+  c.add(reals{1, 2}, reals{1, 1e-20});
+  const reals gamma{1, 0}, a{1, 0};
+  const auto run = [&](const weakly::variational_rate_options& options) {
+    weakly::variational_rate(c, weakly::view(gamma.data(), 2, 1), weakly::view(a.data(), 2, 1), weakly::discard,
+                             weakly::discard, options);
+  };
+  CHECK_THROWS_AS(run({.eps_squared = 1e-299, .scale = weakly::covariance_scale::none}), weakly::value_error);
+  CHECK_THROWS_AS(run({.penalty = 1e308}), weakly::value_error);
+  covariance_accumulator great(1, 3);
+  great.add(reals{1e154, 1e154, 1e154}, 0);  // whose elements are finite and whose trace is not
+  reals columns(9), coefficients(3);
+  CHECK_THROWS_AS(
+      weakly::latch_dictionary(great, weakly::view(columns.data(), 3, 3), weakly::view(coefficients.data(), 1, 3)),
+      weakly::value_error);
+}

@@ -69,8 +69,9 @@ engine_terms engine_terms_of(Exec&& ex, const rate_request& ask, const Features&
 /// feature_grad  n x d  dR/dZ, or discard; must not overlap `features`
 ///
 /// From the n x n side where n < d. Float features are added and factored in float while d / eps^2 times their mean
-/// squared length is at most 1e4, which bounds the condition number, and in double beyond; half and bfloat16 likewise;
-/// logarithms are double. R = 0 for n = 0 or d = 0. Without a gradient no inverse is formed.
+/// squared length is at most 1e4, which bounds the condition number, and in double beyond, or where d / eps^2 is
+/// not between 1e-25 and 1e25; half and bfloat16 likewise; logarithms are double. R = 0 for n = 0 or d = 0. Without a
+/// gradient no inverse is formed.
 ///
 /// Throws value_error naming row and feature of a NaN or infinity, and where a pivot of the factor is not positive,
 /// with its number; shape_error; option_error unless eps_squared is positive and finite. Nothing is written then.

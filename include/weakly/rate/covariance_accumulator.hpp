@@ -168,9 +168,9 @@ class covariance_accumulator {
   ///
   /// Throws shape_error when k or d differ, and value_error, with the class, where what is left cannot be a covariance:
   /// fewer than no rows, a negative weight, or a matrix that has an eigenvalue below -1e-10 times the trace it had;
-  /// nothing is taken then. A class that is left without weight has a covariance of zero afterwards. What was added and
-  /// taken again leaves its rounding behind: a window that slides without end is better merged anew from its parts now
-  /// and then. O(d^3) for each class that `other` has weight in; allocates d^2.
+  /// nothing is taken then. A class that is left without weight has a covariance of zero afterwards; so have all of
+  /// them where no row is left. What was added and taken again leaves its rounding behind: a window that slides without
+  /// end is better merged anew from its parts now and then. O(d^3) for each class that `other` has weight in; allocates d^2.
   void subtract(const covariance_accumulator& other) {
     constexpr const char* name = "covariance_accumulator::subtract";
     require_like("subtract", other);
@@ -181,6 +181,7 @@ class covariance_accumulator {
       if (other.weight(c) != 0 || detail::packed_trace(other.packed_covariance(c).data(), features_) != 0)
         require_remainder(name, other, c, factor);
     for (std::size_t e = 0; e < state_.size(); ++e) state_[e] -= other.state_[e];
+    if (state_[0] == 0) std::fill(state_.begin(), state_.end(), 0.0);
     for (index_t c = 0; c < classes_; ++c)
       if (is_rounding(weight(c), other.weight(c))) {
         state_[static_cast<std::size_t>(1 + c)] = 0;
@@ -205,9 +206,9 @@ class covariance_accumulator {
   ///
   /// eps_squared  the squared distortion, positive; what public code calls eps. Features of unit length: 0.5 is usual.
   ///
-  /// Throws option_error for an eps_squared that is not positive and finite; value_error when M is not positive
-  /// definite or overflows, as it is after a state was filled with what are no covariances, or to rounding where (d /
-  /// eps_squared) C / n exceeds 1e15. O(k d^2 + d^3 / 3); allocates d^2.
+  /// Throws option_error for an eps_squared that is not positive and finite; value_error when the state holds numbers
+  /// of rows that are none, or M is not positive definite or overflows, as it is after a state was filled with what
+  /// are no covariances, or to rounding where (d / eps_squared) C / n exceeds 1e15. O(k d^2 + d^3 / 3); allocates d^2.
   double rate(double eps_squared) const {
     const double beta = beta_of("covariance_accumulator::rate", eps_squared);
     detail::cholesky<double> factor(features_, false);
@@ -220,6 +221,7 @@ class covariance_accumulator {
   class_rates rate_classes(Exec&& ex, double eps_squared) const {
     constexpr const char* name = "covariance_accumulator::rate_classes";
     const double beta = beta_of(name, eps_squared);
+    require_counts(name);
     class_rates result;
     result.rates.resize(static_cast<std::size_t>(classes_));
     ex(classes_, [&](index_t c) {
@@ -282,6 +284,16 @@ class covariance_accumulator {
     return static_cast<double>(features_) / eps_squared;
   }
 
+  // What no data leave, but a state that something else was written to may hold.
+  void require_counts(const char* name) const {
+    bool sound = state_[0] >= 0 && std::isfinite(state_[0]);
+    for (index_t c = 0; c < classes_; ++c) {
+      sound = sound && weight(c) >= 0 && std::isfinite(weight(c)) && (weight(c) == 0 || state_[0] > 0);
+      if (!sound)
+        detail::fail<value_error>(name, ": the state has ", state_[0], " rows, of which weight ", weight(c),
+                                  " in class ", c, "; it is not that of data");
+    }
+  }
   double weight(index_t c) const { return state_[static_cast<std::size_t>(1 + c)]; }
   double* packed(index_t c) { return state_.data() + 1 + classes_ + c * detail::packed_size(features_); }
   void add_to(matrix<double>& square, const double* c) const {
@@ -325,7 +337,8 @@ class covariance_accumulator {
     }
   }
   double whole_rate(const char* name, double beta, detail::cholesky<double>& factor) const {
-    if (!(state_[0] > 0)) return 0;
+    require_counts(name);
+    if (state_[0] == 0) return 0;
     const index_t pitch = detail::padded_pitch(features_);
     const double scale = beta / state_[0];
     for (index_t i = 0; i < features_; ++i) {
@@ -353,7 +366,10 @@ class covariance_accumulator {
   void require_remainder(const char* name, const covariance_accumulator& other, index_t c,
                          detail::cholesky<double>& factor) const {
     const double left = weight(c) - other.weight(c);
-    if (!(left >= 0) && !is_rounding(left, other.weight(c)))
+    if (state_[0] == other.state_[0] && !(std::abs(left) <= 1e-9 * state_[0]))
+      detail::fail<value_error>(name, ": class ", c, " keeps weight ", left, " of ", weight(c),
+                                " where no row is left; only what was added can be taken");
+    if (state_[0] != other.state_[0] && !(left >= 0) && !is_rounding(left, other.weight(c)))
       detail::fail<value_error>(name, ": class ", c, " has weight ", weight(c), ", of which ", other.weight(c),
                                 " cannot be taken");
     const double *const mine = packed_covariance(c).data(), *const theirs = other.packed_covariance(c).data();
@@ -367,7 +383,7 @@ class covariance_accumulator {
       row[i] += slack;
     }
     // A class without rows left has nothing left either.
-    const bool empty = is_rounding(left, other.weight(c));
+    const bool empty = state_[0] == other.state_[0] || is_rounding(left, other.weight(c));
     const double trace = detail::packed_trace(mine, features_) - detail::packed_trace(theirs, features_);
     const bool zero = slack == 0 && trace == 0;
     if (zero || (factor.run(features_) < 0 && (!empty || trace <= slack))) return;

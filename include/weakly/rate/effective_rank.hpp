@@ -46,7 +46,9 @@ double for_shares(const char* function, const Spectrum& spectrum, F f) {
 template <real_vector Spectrum>
 double effective_rank(const Spectrum& spectrum) {
   double entropy = 0;
-  const double top = detail::for_shares("effective_rank", spectrum, [&](double p) { entropy -= p * std::log(p); });
+  const double top = detail::for_shares("effective_rank", spectrum, [&](double p) {
+    if (p > 0) entropy -= p * std::log(p);  // a share may be too small for a double
+  });
   return top > 0 ? std::exp(entropy) : 0;
 }
 

@@ -83,8 +83,9 @@ class norm_rows {
 /// out  n x d  may be the storage of `x`
 ///
 /// A row of zeros stays zero; it has no direction, and its derivative is taken to be zero. A row that holds a NaN or an
-/// infinity becomes NaN and no other. No intermediate result overflows or vanishes. Returns the rows of zeros. Throws
-/// shape_error. O(n d), in double; allocates nothing. Same bits for every executor and layout.
+/// infinity becomes NaN and no other; for none it stays as it is. No intermediate result overflows or vanishes. Returns
+/// the rows of zeros. Throws shape_error. O(n d), in double; allocates nothing. Same bits for every executor and
+/// layout.
 template <executor Exec, real_matrix X, writable_matrix Out>
   requires real_matrix<Out> status row_normalise(Exec&& ex, const X& x, row_norm how, Out&& out) {
     const index_t n = view(x).extent(0), d = view(x).extent(1);
@@ -121,8 +122,9 @@ template <real_matrix X, writable_matrix Out>
 /// grad    n x d  gradient in its result
 /// x_grad  n x d  may be the storage of `grad`, not that of `x`
 ///
-/// Zero for a row of zeros, NaN for a row with a NaN or an infinity. For l1 a subgradient where an element is zero.
-/// Throws shape_error. O(n d), in double; allocates nothing. Same bits for every executor and layout.
+/// Zero for a row of zeros, NaN for a row with a NaN or an infinity; for none `grad` itself. For l1 a subgradient where
+/// an element is zero. Throws shape_error. O(n d), in double; allocates nothing. Same bits for every executor and
+/// layout.
 template <executor Exec, real_matrix X, real_matrix Grad, writable_matrix XGrad>
   requires real_matrix<XGrad>
 void row_normalise_gradient(Exec&& ex, const X& x, row_norm how, const Grad& grad, XGrad&& x_grad) {

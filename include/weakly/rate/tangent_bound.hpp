@@ -16,6 +16,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
+#include <limits>
 #include <vector>
 
 namespace weakly::inline v0 {
@@ -97,7 +98,7 @@ class tangent_bound {
   void refresh(const covariance_accumulator& covariance) { refresh(seq, covariance); }
 
   /// The bound at other covariances, in nats: at least their R_c, but for rounding. 0 when there are no rows. Throws
-  /// shape_error. O(k d^2), allocates nothing.
+  /// shape_error; value_error, with the class, for a covariance that overflowed. O(k d^2), allocates nothing.
   double value(const covariance_accumulator& covariance) const {
     require_like("tangent_bound::value", covariance);
     if (covariance.count() == 0) return 0;
@@ -109,6 +110,9 @@ class tangent_bound {
       for (index_t i = 0; i < features_; ++i)
         for (index_t j = 0; j <= i; ++j) inner += (i == j ? 1 : 2) * q(i, j) * *from++;
       sum += covariance.weights()[static_cast<std::size_t>(c)] * offset_[static_cast<std::size_t>(c)] + beta_ * inner;
+      if (!std::isfinite(sum))
+        detail::fail<value_error>("tangent_bound::value: the covariance of class ", c,
+                                  " overflows, holds a NaN, or is too large for this eps_squared");
     }
     return sum / (2 * static_cast<double>(covariance.count()));
   }
@@ -125,9 +129,10 @@ class tangent_bound {
   /// ones
   ///
   /// Returns the bound, 0 for n = 0. Throws shape_error; value_error that names the first row with a NaN or an
-  /// infinity; for memberships what membership_view throws; nothing is written then. O(m d^2) for m memberships that
-  /// are not zero, with membership_grad O(n k d^2) unless they are sparse; allocates 24 bytes a membership, 8 of
-  /// membership_grad, and 192 d doubles a task of up to 64 rows. Same bits for every executor and layout.
+  /// infinity, or with squares that overflow, as they are or times d / eps_squared; for memberships what
+  /// membership_view throws; nothing is written then. O(m d^2) for m memberships that are not zero, with
+  /// membership_grad O(n k d^2) unless they are sparse; allocates 24 bytes a membership, 8 of membership_grad, and 192
+  /// d doubles a task of up to 64 rows. Same bits for every executor and layout.
   template <executor Exec, real_matrix Features, real_output FeatureGrad, real_output MembershipGrad>
   double value_and_gradient(Exec&& ex, const Features& features, const membership_view& memberships,
                             FeatureGrad&& feature_grad, MembershipGrad&& membership_grad) const {
@@ -147,7 +152,7 @@ class tangent_bound {
                : detail::rate_sink<double>(name, "membership_grad", membership_grad, n, k);
     const bool with_slopes = !to_memberships.empty();
     const detail::class_rows members = memberships.by_class(name, sparse && with_slopes);
-    detail::require_finite_features(name, ex, x, n);
+    detail::require_finite_features(name, ex, x, n, std::numeric_limits<double>::max() / 4 / std::max(1.0, beta_));
     if (n == 0) return 0;
     const double per_row = 1 / (2 * static_cast<double>(n));
     std::vector<double> value(static_cast<std::size_t>(n));

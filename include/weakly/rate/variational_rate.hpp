@@ -19,6 +19,7 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <string_view>
 #include <vector>
 
@@ -209,6 +210,10 @@ variational_rate_terms variational_rate(Exec&& ex, const covariance_accumulator&
   const bool with_gradients = !to_coefficients.empty() || !to_columns.empty();
   std::vector<detail::right_factor> residual(with_gradients ? static_cast<std::size_t>(k) : 0);
   const variational_rate_terms result{fit.rate(), fit.penalty(name, ex, with_gradients ? &residual : nullptr)};
+  if (!std::isfinite(result.rate + result.penalty))
+    detail::fail<value_error>(name, ": rate ", result.rate, " and penalty ", result.penalty,
+                              " overflow; eps_squared is ", options.eps_squared, " and penalty's factor ",
+                              options.penalty);
   if (!with_gradients) return result;
   std::vector<double> slope(static_cast<std::size_t>(k * q));
   ex((q + most - 1) / most, [&](index_t task) {
@@ -259,9 +264,10 @@ variational_rate_terms variational_rate(const covariance_accumulator& covariance
 /// memberships  n      as they were then
 /// feature_grad n x d  may be the storage of `features`
 ///
-/// Throws as variational_rate; value_error for a NaN or an infinity and for a class that has no weight in `covariance`;
-/// for memberships what membership_view throws; nothing is written then. O(k d^2 q + m d^2) for m memberships that are
-/// not zero; allocates k d^2, 16 bytes a membership, and d^2 a task. Same bits for every executor and layout.
+/// Throws as variational_rate; value_error for a NaN, an infinity or squares that overflow, and for a class that has no
+/// weight in `covariance`; for memberships what membership_view throws; nothing is written then. O(k d^2 q + m d^2) for
+/// m memberships that are not zero; allocates k d^2, 16 bytes a membership, and d^2 a task. Same bits for every
+/// executor and layout.
 template <executor Exec, real_matrix Dictionary, real_matrix Coefficients, real_matrix Features,
           writable_matrix FeatureGrad>
 void variational_rate_features(Exec&& ex, const covariance_accumulator& covariance, const Dictionary& dictionary,
@@ -279,7 +285,7 @@ void variational_rate_features(Exec&& ex, const covariance_accumulator& covarian
   const detail::row_source<double> x(z);
   const auto to = detail::rate_sink<double>(name, "feature_grad", feature_grad, n, d);
   const detail::class_rows members = memberships.by_class(name);
-  detail::require_finite_features(name, ex, x, n);
+  detail::require_finite_features(name, ex, x, n, std::numeric_limits<double>::max() / 4);
   for (index_t c = 0; c < k; ++c)
     if (members.size(c) > 0 && fit.weight(c) == 0)
       detail::fail<value_error>(name, ": row ", members.row[static_cast<std::size_t>(members.begin[std::size_t(c)])],

@@ -12,6 +12,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
+#include <limits>
 #include <string_view>
 #include <type_traits>
 
@@ -29,19 +30,41 @@ bool all_finite(const T* x, index_t count) {
   return simd::reduce_add(sum) + rest == T(0);
 }
 
-/// Throws value_error with the first row that holds a NaN or an infinity, its column and the value. O(n d).
+/// Whether the squares add up to `most` or less; false where an element is NaN or infinite.
+template <class T>
+bool squares_within(const T* x, index_t count, double most, double& sum) {
+  using batch = simd::batch<T>;
+  batch squares(T(0));
+  index_t j = 0;
+  for (; j + batch::size <= count; j += batch::size) {
+    const batch v = simd::load(x + j);
+    squares = simd::fma(v, v, squares);
+  }
+  T rest = 0;
+  for (; j < count; ++j) rest += x[j] * x[j];
+  sum += static_cast<double>(simd::reduce_add(squares) + rest);
+  return sum <= most;
+}
+
+/// Throws value_error with the first row that holds a NaN or an infinity, its column and the value, or whose squares
+/// add up to more than `most` where that is finite. O(n d).
 template <executor Exec, class T>
-void require_finite_features(std::string_view function, Exec&& ex, const row_source<T>& features, index_t n) {
+void require_finite_features(std::string_view function, Exec&& ex, const row_source<T>& features, index_t n,
+                             double most = std::numeric_limits<double>::infinity()) {
   const index_t d = features.columns();
   constexpr index_t block = row_blocks<T>::block;
   const auto first_bad = [&](index_t i) {
     T buffer[std::size_t(block)];
+    double squares = 0;
     for (index_t j = 0; j < d; j += block) {
       const index_t count = std::min(block, d - j);
       const T* const x = features.part(i, j, count, buffer);
-      if (all_finite(x, count)) continue;
+      if (std::isfinite(most) ? squares_within(x, count, most, squares) : all_finite(x, count)) continue;
       for (index_t c = 0; c < count; ++c)
         if (!std::isfinite(x[c])) return j + c;
+      if (!(squares <= most))
+        return j + static_cast<index_t>(
+                       std::max_element(x, x + count, [](T a, T b) { return std::abs(a) < std::abs(b); }) - x);
     }
     return index_t(-1);
   };
@@ -53,6 +76,10 @@ void require_finite_features(std::string_view function, Exec&& ex, const row_sou
   const status found = bad.load();
   if (found.ok()) return;
   const index_t i = found.first_bad_row, j = first_bad(i);
+  if (const T x = features.at(i, j); std::isfinite(x))
+    fail<value_error>(function, ": feature ", j, " of row ", i, " is ", static_cast<double>(x), " (", found.count,
+                      found.count == 1 ? " such row" : " such rows",
+                      "); its square overflows: scale the features down, or take a greater eps_squared");
   fail<value_error>(function, ": feature ", j, " of row ", i, " is ", static_cast<double>(features.at(i, j)), " (",
                     found.count, found.count == 1 ? " such row" : " such rows",
                     "); features must be finite: leave the row out or mend what produced it");

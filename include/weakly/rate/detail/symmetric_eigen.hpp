@@ -11,8 +11,8 @@
 
 namespace weakly::inline v0::detail {
 
-/// Eigenvalues of a symmetric matrix, and its eigenvectors where they are wanted, by Eigen; the errors of eigenvalues are
-/// a few roundings of the greatest.
+/// Eigenvalues of a symmetric matrix, and its eigenvectors where they are wanted, by Eigen; the errors of eigenvalues
+/// are a few roundings of the greatest.
 class symmetric_eigen {
  public:
   /// a  d x d  finite; the lower triangle of column-major storage is read
@@ -20,8 +20,8 @@ class symmetric_eigen {
     if (d == 0) return;
     solver_.compute(Eigen::Map<const Eigen::MatrixXd>(a, d, d),
                     with_vectors ? Eigen::ComputeEigenvectors : Eigen::EigenvaluesOnly);
-    if (solver_.info() != Eigen::Success)
-      fail<value_error>("symmetric_eigen: the eigenvalues of a ", d, " x ", d, " matrix did not converge");
+    if (solver_.info() != Eigen::Success || !solver_.eigenvalues().allFinite())
+      fail<value_error>("symmetric_eigen: the eigenvalues of a ", d, " x ", d, " matrix overflow or did not converge");
     if (with_vectors) vectors_ = solver_.eigenvectors();
   }
 
