@@ -82,14 +82,15 @@ void run(const options& o) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  options o;
   try {
     temporaries::delete_on_signal();
-    options o;
     if (const std::optional<int> status = parse(argc, argv, o)) return *status;
     run(o);
     return 0;
   } catch (const std::bad_alloc&) {
-    std::fprintf(stderr, "uai_marginals: not enough memory for this model\n");
+    std::fprintf(stderr, "uai_marginals: %s: not enough memory for this model; use a machine with more\n",
+                 printable(o.model).c_str());
   } catch (const std::exception& e) {
     std::fprintf(stderr, "uai_marginals: %s\n", printable(e.what()).c_str());
   }
