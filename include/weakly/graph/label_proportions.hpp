@@ -230,7 +230,9 @@ class label_proportions {
   belief_propagation_result run() { return propagation_.run(seq); }
 
   /// out(i) = log p(y_i = 1) - log p(y_i = 0), which unlike a probability tells apart what is nearly certain: for
-  /// proportion_labels. Throws shape_error. O(edges).
+  /// proportion_labels. Throws shape_error. O(edges). Of the model and the messages alone: what propagation() was told
+  /// of an item itself (clamp, soft_evidence) has to be added, and factor weights are taken to be one; its beliefs have
+  /// both.
   template <executor Exec, writable_vector Out>
   void log_odds(Exec&& ex, Out&& out) const {
     detail::require_extent("label_proportions::log_odds: out", view(out), 0, graph_.variables());

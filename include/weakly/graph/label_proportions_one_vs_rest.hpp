@@ -36,11 +36,11 @@ struct label_proportions_one_vs_rest_result {
 /// count      m x k   items of each class in each bag; a bag's add up to its size
 /// out        n x k   rows sum to one
 ///
-/// The product of k binary answers given that one of them is yes: exact where k = 2 and propagation is, else an
-/// approximation that leaves out what classes have to do with one another beside that; exact posteriors given all
-/// counts take b^(k - 1) states a bag. Log-odds of inf share a row, and a row of -inf throughout is refused with
-/// value_error. Throws value_error where the counts of a bag do not add up, and what label_bags and label_proportions
-/// throw. k times the time of label_proportions, once its memory. Same bits for every executor.
+/// The product of k binary answers given that one of them is yes: an approximation that leaves out what classes have to
+/// do with one another beside that, and for two classes squares the odds (take label_proportions there); exact
+/// posteriors given all counts take b^(k - 1) states a bag. Log-odds of inf share a row, and a row of -inf throughout
+/// is refused with value_error. Throws value_error where the counts of a bag do not add up, and what label_bags and
+/// label_proportions throw. k times the time of label_proportions, once its memory. Same bits for every executor.
 template <executor Exec, label_vector Begin, label_vector Item, count_matrix Count, writable_matrix Out>
 label_proportions_one_vs_rest_result label_proportions_one_vs_rest(Exec&& ex, const adjacency& neighbours,
                                                                    const Begin& bag_begin, const Item& bag_item,
