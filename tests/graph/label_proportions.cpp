@@ -235,6 +235,23 @@ TEST_CASE("label_proportions of bags without neighbours are exact, with counts h
   CHECK(weakly::expected_count_misses(x, bags).greatest < 1e-14);
 }
 
+TEST_CASE("label_proportions give the log-odds of the beliefs at any temperature") {
+  const random_model m(3, 4);
+  const label_bags bags = m.bags();
+  const neighbours g = rows_of(m.n, m.directed);
+  for (const double temperature : {0.5, 1.0, 3.0, 0.0}) {
+    weakly::label_proportions_options options{.model = {.bag_strength = 0.5, .neighbour_strength = 0.5}};
+    options.propagation.temperature = temperature;
+    weakly::label_proportions p(g.view(), bags, options);
+    p.run();
+    const size_t n = static_cast<size_t>(m.n);
+    reals x(n), belief(2 * n);
+    p.log_odds(x);
+    p.propagation().all_beliefs(belief);
+    for (size_t i = 0; i < n; ++i) CHECK(sigmoid(x)[i] == doctest::Approx(belief[2 * i + 1]).epsilon(1e-12));
+  }
+}
+
 TEST_CASE("label_proportions say when they have not converged, and go on from where they were") {
   const random_model m(3, 4);
   const label_bags bags = m.bags();
