@@ -12,26 +12,6 @@
 
 using weakly::index_t;
 
-namespace {
-
-template <class F>
-std::string refusal(F f) {
-  try {
-    f();
-  } catch (const weakly::error& e) {
-    return e.what();
-  }
-  return "";
-}
-
-bool says(const std::string& message, const std::string& words) {
-  const bool found = message.find(words) != std::string::npos;
-  if (!found) MESSAGE(message);
-  return found;
-}
-
-}  // namespace
-
 TEST_CASE("csr_adjacency reads integers of any width and stride, and weights of any type") {
   const std::vector<std::uint8_t> offsets{0, 2, 2, 3};
   const std::vector<std::int16_t> columns{0, -7, 2, -7, 1, -7};
@@ -76,6 +56,27 @@ TEST_CASE("csr_adjacency refuses sizes that cannot be right") {
   CHECK_THROWS_AS(weakly::csr_adjacency(one, one, std::vector<float>{1, 2}), weakly::shape_error);
 }
 
+#if WEAKLY_HAS_EXCEPTIONS
+namespace {
+
+template <class F>
+std::string refusal(F f) {
+  try {
+    f();
+  } catch (const weakly::error& e) {
+    return e.what();
+  }
+  return "";
+}
+
+bool says(const std::string& message, const std::string& words) {
+  const bool found = message.find(words) != std::string::npos;
+  if (!found) MESSAGE(message);
+  return found;
+}
+
+}  // namespace
+
 TEST_CASE("require_adjacency names the row and says what to do") {
   const auto refused = [](const std::vector<std::int64_t>& offsets, const std::vector<std::int64_t>& columns,
                           const std::vector<double>& weights = {}) {
@@ -117,3 +118,4 @@ TEST_CASE("require_adjacency reports the first of several bad rows, in rows long
     CHECK(says(refusal([&] { weakly::require_adjacency(pool, weakly::csr_adjacency(offsets, columns)); }),
                "column 3000 of row 503"));
 }
+#endif
