@@ -4,6 +4,7 @@
 
 #include <weakly/graph/factor_graph.hpp>
 
+#include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <functional>
@@ -240,6 +241,74 @@ inline model random_forest(unsigned seed, bool hard, bool binary_only) {
     }
   }
   return m;
+}
+
+/// A model with cycles: binary and other variables, every soft kind of factor, and where asked hard ones.
+inline model random_loopy(unsigned seed, bool hard, double strength) {
+  std::mt19937_64 random(seed);
+  std::normal_distribution<double> normal;
+  model m;
+  for (int v = 0; v < 11; ++v) {
+    m.variable(v < 8 ? 2 : 3);
+    std::vector<double> w(v < 8 ? 2 : 3);
+    for (double& x : w) x = normal(random);
+    m.weigh(v, w);
+  }
+  const auto weights = [&](std::size_t n) {
+    std::vector<double> w(n);
+    for (double& x : w) x = strength * normal(random);
+    return w;
+  };
+  for (int v = 0; v < 8; ++v) m.ising(v, (v + 1) % 8, strength * normal(random));
+  for (int v = 0; v < 8; v += 2) m.table({v, (v + 3) % 8, 8 + v % 3}, weights(12));
+  m.table({0, 5}, weights(4));
+  m.table({2, 7}, weights(4));
+  m.potts(8, 9, strength);
+  m.potts(9, 10, -strength);
+  m.potts(1, 6, strength);
+  m.count({0, 2, 4, 6}, weights(5));
+  m.weighted_count({1, 3, 5}, {1, 2, 1}, weights(5));
+  if (hard) {
+    m.logical_or({0, 1, 4});
+    m.logical_and({2, 3, 5});
+    m.at_most_one({6, 7, 3});
+    m.potts(8, 10, -inf);
+  }
+  return m;
+}
+
+/// side x side spins with random fields and couplings.
+inline weakly::factor_graph_builder spin_grid(index_t side, double coupling, double field, unsigned seed,
+                                              double mean = 0) {
+  std::mt19937_64 random(seed);
+  std::normal_distribution<double> normal;
+  weakly::factor_graph_builder b;
+  b.add_variables(side * side);
+  for (index_t v = 0; v < side * side; ++v) b.add_log_odds(v, field * normal(random));
+  for (index_t r = 0; r < side; ++r)
+    for (index_t c = 0; c < side; ++c) {
+      if (c + 1 < side) b.add_ising(r * side + c, r * side + c + 1, mean + coupling * normal(random));
+      if (r + 1 < side) b.add_ising(r * side + c, (r + 1) * side + c, mean + coupling * normal(random));
+    }
+  return b;
+}
+
+template <class T>
+std::vector<double> beliefs_of(T& bp) {
+  std::vector<double> b(std::size_t(bp.graph().all_states()));
+  bp.all_beliefs(b);
+  return b;
+}
+
+/// The greatest difference, inf where something is NaN.
+inline double distance(const std::vector<double>& a, const std::vector<double>& b) {
+  if (a.size() != b.size()) return inf;
+  double most = 0;
+  for (std::size_t i = 0; i < a.size(); ++i) {
+    if (!(std::abs(a[i] - b[i]) <= 2)) return inf;
+    most = std::max(most, std::abs(a[i] - b[i]));
+  }
+  return most;
 }
 
 }  // namespace enumerated

@@ -79,16 +79,26 @@ TEST_CASE("factor_graph weighs assignments as its factors say") {
   CHECK_THROWS_AS(b.freeze().log_weight(std::vector<int>{1}), weakly::shape_error);
 }
 
-TEST_CASE("factor_graph stores what a float cannot hold as its greatest number, and zeros as zeros") {
+TEST_CASE("factor_graph stores log weights beyond what can be added up as its greatest, and zeros as zeros") {
   factor_graph_builder b;
   b.add_variables(2);
   b.add_log_table({0, 1}, {1e300, -1e300, -inf, 0});
   const auto g = b.freeze<float>();
   const auto w = g.parameters(g.buckets()[0], 0);
-  CHECK(w[0] == std::numeric_limits<float>::max());
-  CHECK(w[1] == std::numeric_limits<float>::lowest());
+  CHECK(w[0] == 1e18f);
+  CHECK(w[1] == -1e18f);
   CHECK(w[2] == -std::numeric_limits<float>::infinity());
   CHECK(g.has_zeros());
+  factor_graph_builder c;
+  c.add_variable();
+  for (int i = 0; i < 2; ++i) {
+    c.add_log_odds(0, 1.7e308);
+    c.add_unary(0, {-1.7e308, 0});
+  }
+  CHECK(c.freeze().unary(0)[0] == -1e150);
+  CHECK(c.freeze().unary(0)[1] == 1e150);
+  c.add_unary(0, {0, -inf});
+  CHECK(c.freeze().unary(0)[1] == -inf);
 }
 
 TEST_CASE("factor_graph_builder refuses what is no model, and adds nothing of it") {

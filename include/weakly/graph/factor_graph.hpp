@@ -109,6 +109,13 @@ class factor_graph {
   using value_type = T;
   /// Positions of factors that have no edges: constants, and tables over one variable, which became unary terms.
   static constexpr index_t folded = -1;
+  /// Finite log weights beyond +-this are stored as this: as good as impossible or certain, and sums stay finite.
+  static constexpr T greatest_log_weight = sizeof(T) == 4 ? T(1e18) : T(1e150);
+  /// What is stored for a log weight, which is not NaN; -inf stays.
+  static constexpr T stored_log_weight(double w) {
+    if (w == -std::numeric_limits<double>::infinity()) return -std::numeric_limits<T>::infinity();
+    return static_cast<T>(std::clamp(w, -double(greatest_log_weight), double(greatest_log_weight)));
+  }
 
   index_t variables() const { return static_cast<index_t>(state_begin_.size()) - 1; }
   index_t factors() const { return factors_; }
@@ -278,7 +285,7 @@ class factor_graph_builder {
     require_size("add_unary", log_weights.values(), states_[at(variable)]);
     require_log_weights("add_unary", log_weights.values());
     for (index_t x = 0; x < states_[at(variable)]; ++x)
-      unary_[at(unary_begin_[at(variable)] + x)] += log_weights.values()[at(x)];
+      add_log_weight(unary_[at(unary_begin_[at(variable)] + x)], log_weights.values()[at(x)]);
   }
   /// For a binary variable: adds to the log weight of state 1.
   void add_log_odds(index_t variable, double log_odds) {
@@ -289,7 +296,7 @@ class factor_graph_builder {
     if (!std::isfinite(log_odds))
       detail::fail<value_error>("factor_graph_builder::add_log_odds: ", log_odds, " for variable ", variable,
                                 "; give -inf to add_unary for the state that is excluded");
-    unary_[at(unary_begin_[at(variable)] + 1)] += log_odds;
+    add_log_weight(unary_[at(unary_begin_[at(variable)] + 1)], log_odds);
   }
 
   /// A weight for every assignment, the last variable of the scope fastest. A scope of none is a constant factor of Z;
@@ -558,6 +565,13 @@ class factor_graph_builder {
     }
     return add_factor(kind, scope, static_cast<index_t>(first));
   }
+  // Finite numbers stay finite.
+  static void add_log_weight(double& sum, double w) {
+    const bool finite = sum > -infinity && w > -infinity;
+    sum += w;
+    constexpr double most = std::numeric_limits<double>::max();
+    if (finite) sum = std::clamp(sum, -most, most);
+  }
   index_t add_logical(std::string_view function, factor_kind kind, const factor_scope& scope, std::size_t least) {
     require_scope(function, scope.variables(), least);
     require_binary(function, scope.variables());
@@ -629,10 +643,7 @@ class factor_graph_builder {
 
 template <class T>
 factor_graph<T> factor_graph_builder::freeze() const {
-  const auto stored = [](double v) {
-    constexpr double most = static_cast<double>(std::numeric_limits<T>::max());
-    return v == -infinity ? -std::numeric_limits<T>::infinity() : static_cast<T>(std::clamp(v, -most, most));
-  };
+  const auto stored = [](double v) { return factor_graph<T>::stored_log_weight(v); };
   factor_graph<T> g;
   g.factors_ = factors();
   const auto n = states_.size();
@@ -756,10 +767,10 @@ factor_graph<T> factor_graph_builder::freeze() const {
     const index_t v = f.arity == 0 ? -1 : index_t(scope_[at(f.scope)]);
     g.folded_.emplace_back(static_cast<std::uint32_t>(i), static_cast<std::int32_t>(v));
     if (v < 0)
-      g.log_constant_ += parameters_[at(f.parameter)];
+      add_log_weight(g.log_constant_, parameters_[at(f.parameter)]);
     else
       for (index_t x = 0; x < states_[at(v)]; ++x)
-        unary[at(unary_begin_[at(v)] + x)] += parameters_[at(f.parameter + x)];
+        add_log_weight(unary[at(unary_begin_[at(v)] + x)], parameters_[at(f.parameter + x)]);
   }
   g.unary_.reserve(unary.size());
   for (const double u : unary) g.unary_.push_back(stored(u));

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <weakly/graph/belief_propagation.hpp>
+#include <weakly/graph/detail/belief_propagation_class.hpp>
 
 namespace weakly::inline v0 {
 
@@ -9,8 +9,10 @@ namespace detail {
 
 /// Turns the log weights of c states into log weights of log sum exp 0; false where none is finite.
 inline bool normalise_logs(double* x, index_t c) {
+  const double top = *std::max_element(x, x + c);
+  if (!(top > minus_infinity)) return false;
+  for (index_t i = 0; i < c; ++i) x[i] -= top;  // first: beside 1e20 a logarithm of 2 is nothing
   const double total = combine_logs<false>(x, c);
-  if (!(total > minus_infinity)) return false;
   for (index_t i = 0; i < c; ++i) x[i] -= total;
   return true;
 }
@@ -696,12 +698,24 @@ void belief_propagation<T>::forget_infinities() {
 template <class T>
 template <executor Exec>
 belief_propagation_result belief_propagation<T>::run(Exec&& ex) {
+  // Whatever ends a run, messages are logarithms afterwards and totals theirs.
+  struct ending {
+    belief_propagation& bp;
+    bool done = false;
+    ~ending() {
+      if (bp.in_ratios_) bp.leave_ratios();
+      if (!done) bp.totals_known_ = false;
+    }
+  } end{*this};
   trace_.clear();
   if (evidence_changed_) forget_infinities();
   evidence_changed_ = false;
   if (options_.solve_trees && !tree_.empty()) solve_trees();
   all_totals(ex);
-  if (options_.solve_trees && static_cast<index_t>(tree_.size()) == graph_->positions()) return {0, true, 0};
+  if (options_.solve_trees && static_cast<index_t>(tree_.size()) == graph_->positions()) {
+    end.done = true;
+    return {0, true, 0};
+  }
   belief_propagation_result result{0, false, std::numeric_limits<double>::infinity()};
   const bool by_belief = options_.measure == convergence_measure::belief;
   if (by_belief) belief_change();
@@ -724,13 +738,16 @@ belief_propagation_result belief_propagation<T>::run(Exec&& ex) {
         result.change =
             sequential_pass(options_.schedule == propagation_schedule::random_sequential, result.iterations);
     }
-    if (by_belief && options_.schedule != propagation_schedule::residual) result.change = belief_change();
+    // Damping makes steps small, not what is left to go.
+    if (by_belief && options_.schedule != propagation_schedule::residual)
+      result.change = belief_change() / (1 - options_.damping);
     ++result.iterations;
     trace_.push_back(result.change);
     result.converged = options_.tolerance > 0 && result.change <= options_.tolerance;
   }
   if (in_ratios_) leave_ratios();
   all_totals(ex);  // those that were changed one by one have rounded
+  end.done = true;
   return result;
 }
 
@@ -782,30 +799,7 @@ void belief_propagation<T>::factor_beliefs(index_t factor, Out&& out) {
 
 template <class T>
 double belief_propagation<T>::log_z_messages() {
-  know_totals();
-  const bool max = options_.temperature == 0;
-  const double temperature = max ? 1 : options_.temperature;
-  const auto combined = [&](const double* w, index_t c) {
-    return max ? detail::combine_logs<true>(w, c) : detail::combine_logs<false>(w, c);
-  };
-  double sum = 0;
-  std::vector<double> weight;
-  for (index_t v = 0; v < graph_->variables(); ++v) {
-    const index_t c = graph_->states(v);
-    weight.resize(at(c));
-    node_weights(v, weight.data());
-    for (double& w : weight) w /= temperature;
-    double around = 0;
-    for (const std::uint32_t e : graph_->edges_of(v)) around += rho_at(graph_->position_of_edge(e));
-    sum += (1 - around) * combined(weight.data(), c);
-  }
-  scratch s;
-  for (const factor_bucket& b : graph_->buckets())
-    for (index_t p = b.first_factor; p < b.first_factor + b.factors; ++p) {
-      gather(b, p, s, true);
-      sum += rho_at(p) * fresh_messages(b, p, s);
-    }
-  return temperature * sum + graph_->log_constant();
+  return bethe(false);
 }
 
 template <class T>
@@ -813,31 +807,42 @@ double belief_propagation<T>::log_z() {
   if (options_.temperature == 0)
     detail::fail<option_error>(
         "belief_propagation::log_z: beliefs at temperature 0 have no entropy; use log_z_messages");
+  return bethe(true);
+}
+
+// log Z of the messages: sum of log Z_i + sum of rho log Z_F, with Z_i the sum over what variable i hears and Z_F of
+// the weights of F times b_i / exp(r_Fi). That of beliefs is more by sum over edges of rho sum over x of (b_i(x) -
+// b_F(x)) log(b_i(x) / exp(r_Fi(x))), with b_F what F believes of i. Nothing large cancels so, however many factors
+// meet in a variable.
+template <class T>
+double belief_propagation<T>::bethe(bool of_beliefs) {
   know_totals();
-  const double temperature = options_.temperature;
-  const auto mean = [](double p, double x) { return p > 0 ? p * x : 0.0; };
+  const bool max = options_.temperature == 0;
+  const double temperature = max ? 1 : options_.temperature;
   double sum = 0;
-  std::vector<double> weight;
+  std::vector<double> weight, node, level(at(graph_->variables()));
+  const auto node_of = [&](index_t v) {
+    node.resize(at(graph_->states(v)));
+    node_weights(v, node.data());
+    for (double& w : node) w = (w - level[at(v)]) / temperature;
+  };
   for (index_t v = 0; v < graph_->variables(); ++v) {
-    const index_t c = graph_->states(v);
-    weight.resize(at(c));
-    node_weights(v, weight.data());
-    for (double& w : weight) w /= temperature;
-    detail::normalise_logs(weight.data(), c);
-    double around = 0;
-    for (const std::uint32_t e : graph_->edges_of(v)) around += rho_at(graph_->position_of_edge(e));
-    for (index_t x = 0; x < c; ++x) {
-      const double p = std::exp(weight[at(x)]);
-      sum += mean(p, double(unary_of(v)[x]) / temperature) - (1 - around) * mean(p, weight[at(x)]);
-    }
+    node_of(v);
+    const double z = max ? detail::combine_logs<true>(node.data(), graph_->states(v))
+                         : detail::combine_logs<false>(node.data(), graph_->states(v));
+    level[at(v)] = temperature * z;
+    sum += z;
   }
   scratch s;
   for (const factor_bucket& b : graph_->buckets()) {
     const auto states = graph_->slot_states(b);
     for (index_t p = b.first_factor; p < b.first_factor + b.factors; ++p) {
       gather(b, p, s, true);
+      const auto scope = graph_->scope(p);
+      for (index_t k = 0, o = 0; k < b.arity; o += states[at(k)], ++k)
+        for (index_t x = 0; x < states[at(k)]; ++x) s.in[at(o + x)] -= level[scope[at(k)]];
       double part = fresh_messages(b, p, s);
-      for (index_t k = 0, o = 0; k < b.arity; o += states[at(k)], ++k) {
+      for (index_t k = 0, o = 0; of_beliefs && k < b.arity; o += states[at(k)], ++k) {
         const index_t c = states[at(k)];
         weight.assign(s.in.begin() + o, s.in.begin() + o + c);
         for (index_t x = 0; x < c; ++x) {
@@ -849,7 +854,11 @@ double belief_propagation<T>::log_z() {
             weight[at(x)] += x == 1 ? s.out[at(k)] : 0;
         }
         detail::normalise_logs(weight.data(), c);
-        for (index_t x = 0; x < c; ++x) part -= mean(std::exp(weight[at(x)]), s.in[at(o + x)]);
+        node_of(index_t(scope[at(k)]));
+        detail::normalise_logs(node.data(), c);
+        for (index_t x = 0; x < c; ++x)
+          if (const double more = std::exp(node[at(x)]) - std::exp(weight[at(x)]); more != 0)
+            part += more * s.in[at(o + x)];
       }
       sum += rho_at(p) * part;
     }

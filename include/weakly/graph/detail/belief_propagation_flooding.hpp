@@ -2,7 +2,7 @@
 // Passes of belief_propagation over many factors of a kind at once.
 #pragma once
 
-#include <weakly/graph/belief_propagation.hpp>
+#include <weakly/graph/detail/belief_propagation_class.hpp>
 
 namespace weakly::inline v0 {
 

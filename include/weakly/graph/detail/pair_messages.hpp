@@ -73,6 +73,12 @@ void potts_message(index_t c, double beta, const double* q, double* message) {
     all += message[x];
     if (x != best) others += message[x];
   }
+  const auto beside_best = [&] {  // what `others` is where it underflows
+    double sum = 0;
+    for (index_t x = 0; x < c; ++x)
+      if (x != best) sum += std::exp(q[x] - second);
+    return second + std::log(sum);
+  };
   const double factor = std::expm1(beta);
   for (index_t x = 0; x < c; ++x) {
     const double own = message[x];
@@ -82,8 +88,10 @@ void potts_message(index_t c, double beta, const double* q, double* message) {
       message[x] = top + std::log(all + factor * own);
     else if (x == best && second == minus_infinity)
       message[x] = q[x] + beta;
-    else if (x == best)
+    else if (x == best && others > 1e-290)
       message[x] = top + std::log(others + own * std::exp(beta));
+    else if (x == best)
+      message[x] = combine_logs<false>(q[x] + beta, beside_best());
     else
       message[x] = top + std::log(std::max(all - own, others - own + 1) + own * std::exp(beta));
   }
