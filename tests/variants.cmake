@@ -27,12 +27,14 @@ set(weakly_tests_of_loops
     noise/multilabel_confident_joint noise/multilabel_quality noise/noisy_labels noise/radix_sort noise/rank_issues
     graph/adjacency graph/aggregate_embedding_loss graph/bag_mean graph/class_means graph/closed_form_propagation
     graph/cosine_pseudo_labels graph/count_factor_gaussian graph/factor_graph graph/label_bags graph/label_proportions
-    graph/neighbour_kernel graph/normalise_adjacency graph/proportion_labels graph/row_argmax rate/coding_rate
+    graph/label_proportions_one_vs_rest graph/neighbour_kernel graph/normalise_adjacency graph/proportion_labels
+    graph/row_argmax graph/beliefs_given_evidence graph/breadth_first_order graph/spanning_tree_weights rate/coding_rate
     rate/covariance_accumulator rate/effective_rank rate/membership_view rate/row_normalise rate/subspace_rate
     rate/tangent_bound rate/variational_rate)
 # Each allocation is counted in one program a folder; these are the second ones.
 set(weakly_tests_of_allocations
-    em/partial_label_allocations graph/propagation_allocations loss/softmax_loss_allocations)
+    em/partial_label_allocations graph/propagation_allocations loss/softmax_loss_allocations
+    rate/rate_allocations)
 # The speed of vectors is what differs, their results are the same row for row.
 set(weakly_tests_of_rows
     loss/aldr_kl loss/ldr_kl loss/row_loss loss/soft_cross_entropy noise/cleanlab_thresholds noise/confident_guess
