@@ -782,6 +782,18 @@ TEST_CASE("belief_propagation of nothing, of lone variables and of variables of 
   CHECK(few.run().converged);
   CHECK(distance(beliefs_of(few), {1, 1, 0.25, 0.75, 0}) < 1e-15);
   CHECK(few.log_z() == doctest::Approx(0.5 + std::log(4.0)));
+
+  // No factor has an edge, and yet not all variables are binary.
+  factor_graph_builder alone;
+  alone.add_variable(1);
+  alone.add_variable(4);
+  alone.add_table({0}, {3});
+  alone.add_table({1}, {1, 0, 2, 4});
+  const auto lone = alone.freeze();
+  belief_propagation each(lone);
+  CHECK(each.run().converged);
+  CHECK(each.log_z() == doctest::Approx(std::log(21.0)));
+  CHECK(distance(beliefs_of(each), {1, 1.0 / 7, 0, 2.0 / 7, 4.0 / 7}) < 1e-15);
 }
 
 TEST_CASE("belief_propagation refuses options, evidence and messages that are none") {

@@ -122,7 +122,7 @@ class factor_graph {
   index_t edges() const { return static_cast<index_t>(edge_variable_.size()); }
   index_t messages() const { return messages_; }
   index_t states(index_t variable) const { return state_begin_[at(variable) + 1] - state_begin_[at(variable)]; }
-  bool all_binary() const { return message_at_edge_.empty(); }
+  bool all_binary() const { return node_begin_.empty(); }
   /// Whether a factor gives some assignment no weight, so that messages can be infinite.
   bool has_zeros() const { return zeros_; }
   double log_constant() const { return log_constant_; }
