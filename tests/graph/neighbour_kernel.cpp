@@ -79,6 +79,13 @@ TEST_CASE("neighbour_kernel refuses unknown nodes, broken offsets, NaN and optio
   CHECK_THROWS_AS(kernel(x, 1, {0, 1, 0, 1}, {1}), weakly::value_error);
   CHECK_THROWS_AS(kernel(x, 1, {0, 1, 2, 2}, {1}), weakly::value_error);
   CHECK_THROWS_AS(kernel({1, std::nan(""), 3}, 1, {0, 1, 1, 1}, {1}), weakly::value_error);
+  // Beside infinity every finite row is as far as can be, and beside a row of zeros every row has the cosine zero.
+  const double inf = std::numeric_limits<double>::infinity(), most = std::numeric_limits<double>::max();
+  CHECK_THROWS_AS(kernel({1, inf, 3}, 1, {0, 1, 1, 1}, {1}), weakly::value_error);
+  for (const double bad : {inf, std::nan("")})
+    CHECK_THROWS_AS(kernel({0, bad, 3}, 1, {0, 1, 1, 1}, {1}, {.kernel = similarity_kernel::cosine}),
+                    weakly::value_error);
+  CHECK(kernel({most, -most}, 1, {0, 1, 1}, {1}) == std::vector<double>{0});
   CHECK_THROWS_AS(kernel(x, 1, {0, 1}, {0}), weakly::shape_error);
   for (const double bad : {0.0, -1.0, std::nan(""), std::numeric_limits<double>::infinity()}) {
     CHECK_THROWS_AS(kernel(x, 1, {0, 1, 1, 1}, {1}, {.length = bad}), weakly::option_error);

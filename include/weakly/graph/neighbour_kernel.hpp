@@ -79,6 +79,12 @@ void neighbour_kernel(Exec&& ex, const Feature& feature, const adjacency& neighb
         }
       }
     }
+    // Where the kernel would be zero whatever else is in the rows: NaN if that is no number.
+    if (std::isinf(distance) || (options.kernel == similarity_kernel::cosine && (norm_i == 0 || norm_j == 0))) {
+      double sum = 0;
+      for (index_t f = 0; f < d; ++f) sum += 0 * from.at(i, f) + 0 * from.at(j, f);
+      if (sum != sum) return sum;
+    }
     switch (options.kernel) {
       case similarity_kernel::matern_half:
         return scale * std::exp(-std::sqrt(distance) / options.length);
