@@ -9,7 +9,8 @@ set(weakly_tests_of_formulas
     loss/logit_adjustment loss/loss_margins loss/mean_absolute_error loss/mixup_consistency loss/nested_dropout
     loss/normalized_cross_entropy loss/reverse_cross_entropy loss/similarity_weights loss/small_loss_selection
     loss/symmetric_cross_entropy loss/top_k_svm loss/truncated_generalized_cross_entropy noise/calibrate_joint
-    noise/dataset_health noise/latent_algebra noise/noise_generation noise/noise_matrices noise/prune_counts)
+    noise/dataset_health noise/latent_algebra noise/noise_generation noise/noise_matrices noise/prune_counts
+    rate/coding_rate_openmp)
 # Comparisons with stored results of other implementations, and of definitions with each other.
 set(weakly_tests_of_results
     loss/torch_losses noise/cleanlab_multilabel_golden noise/cleanlab_reference noise/label_issues_definition
@@ -46,7 +47,7 @@ set(weakly_tests_of_estimators
 # Sweeps over numbers in registers, and accumulators that the tests of their estimators already fill and merge.
 set(weakly_tests_of_sweeps core/simd_exp_log noise/streaming noise/streaming_openmp)
 # Layouts and executors that come from other libraries.
-set(weakly_tests_of_libraries adapt/eigen adapt/mdspan adapt/xtensor exec/openmp exec/tbb noise/streaming_openmp rate/coding_rate_openmp)
+set(weakly_tests_of_libraries adapt/eigen adapt/mdspan adapt/xtensor exec/openmp exec/tbb noise/streaming_openmp)
 # With the widest vectors and fused multiplication, and without any, cleanlab's integers must still come out.
 set(weakly_tests_of_cleanlab noise/cleanlab_case noise/cleanlab_golden)
 # Of the sources, whatever they are compiled with.
