@@ -33,6 +33,7 @@ template <class T>
 void pack_strips(const T* const* row, index_t count, index_t d, index_t pitch, T* to) {
   constexpr index_t columns = product_tile<T>::columns, half = simd::batch<T>::size;
   const index_t whole = d / columns, all = pitch / columns;
+  if (all == 0) return;  // there may be no memory
   for (index_t k = 0; k < count; ++k) {
     const T* const from = row[k];
     T* strip = to + k * columns;
