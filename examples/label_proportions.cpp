@@ -284,7 +284,11 @@ int main(int argc, char** argv) {
   app.add_flag("--short", o.brief, "a check of some seconds: the digits, few rows, two sizes of bags");
   app.add_flag("--digits", o.digits, "the digits, also where bank marketing is there");
   app.add_option("--svg", o.svg, "write a plot of the areas against the bag size")->type_name("out.svg");
-  CLI11_PARSE(app, argc, argv);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& e) {
+    return app.exit(e) == 0 ? 0 : 2;
+  }
   try {
     const char* const data = std::getenv("WEAKLY_REFERENCE_DATA");
     const std::filesystem::path folder = std::filesystem::path(data != nullptr ? data : "") / "llp_bp" / "marketing";

@@ -331,7 +331,11 @@ int main(int argc, char** argv) {
   app.add_flag("--tune", o.tune, "a grid of parameters on validation rows, instead of the chosen ones on test rows");
   app.add_option("--svg", o.svg, "write a plot of accuracy against epoch")->type_name("out.svg");
   for (const char* name : {"--seeds", "--epochs", "--threads"}) app.get_option(name)->check(CLI::Range(1, 1000));
-  CLI11_PARSE(app, argc, argv);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& e) {
+    return app.exit(e) == 0 ? 0 : 2;
+  }
   if (o.brief && seeds->count() == 0) o.seeds = 1;
   if (o.brief && epochs->count() == 0) o.epochs = 30;
   try {

@@ -58,13 +58,7 @@ class count_messenger {
       expectation_ = {shifted[0], 0};
     else
       expectation_ = infer(shifted, allowed, true);
-    index_t next = 0;
-    for (index_t i = 0; i < n; ++i) {
-      const double x = theta[i];
-      out[i] = x == infinity ? for_up : x == -infinity ? for_down : theta_[next];
-      next += std::abs(x) != infinity;
-    }
-    return count_outcome::fine;
+    return hand_out(theta, n, for_up, for_down, out);
   }
 
   /// The log of the expectation of exp f(sum), where variable i is 1 with probability sigmoid(theta_i): the logarithm
@@ -122,6 +116,15 @@ class count_messenger {
       const double zero = std::max(down, more ? other_[k + 1] - own : -infinity);
       theta_[order_[k]] = one - zero;
     }
+    return hand_out(theta, n, for_up, for_down, out);
+  }
+
+  /// How often since construction the sums were made again in logarithms.
+  index_t fallbacks() const { return fallbacks_; }
+
+ private:
+  // The messages to free variables, in their order in theta_, between those to variables that are fixed.
+  count_outcome hand_out(const double* theta, index_t n, double for_up, double for_down, double* out) const {
     index_t next = 0;
     for (index_t i = 0; i < n; ++i) {
       const double x = theta[i];
@@ -131,10 +134,6 @@ class count_messenger {
     return count_outcome::fine;
   }
 
-  /// How often since construction the sums were made again in logarithms.
-  index_t fallbacks() const { return fallbacks_; }
-
- private:
   static constexpr double infinity = std::numeric_limits<double>::infinity();
   struct fixed_values {
     index_t up, down;
