@@ -123,6 +123,21 @@ TEST_CASE("nodes that nothing reaches are marked") {
   CHECK(reached == std::vector<std::int8_t>{1, 1, 0, 0, 0, 0});
 }
 
+TEST_CASE("one number anywhere in a row, NaN too, makes it reached") {
+  const csr g = undirected(3, {{0, 1}});
+  walk w(g.plain());
+  for (const index_t k : {1, 7, 16, 40, 100})
+    for (index_t c = 0; c < k; ++c) {
+      std::vector<float> y(std::size_t(3 * k)), out(y.size());
+      y[std::size_t(c)] = c % 2 == 0 ? 1.0f : std::nanf("");
+      std::vector<int> reached(3, 9);
+      std::vector<std::byte> memory(weakly::label_propagation_scratch<float>(3, k));
+      weakly::workspace scratch(memory);
+      CHECK(weakly::label_propagation(w.s, rows(y, k), scratch, rows(out, k), reached, {.steps = 1}) == 1);
+      CHECK(reached == std::vector<int>{1, 1, 0});
+    }
+}
+
 TEST_CASE("row normalisation keeps sums of one, column normalisation the sums of columns") {
   const index_t n = 50, k = 6;
   const csr g = undirected(n, [] {

@@ -157,19 +157,19 @@ class propagation_steps {
   // Each row to `to` or, where there is none, to the result.
   template <class Reach>
   void start(index_t first, index_t last, T* to, Reach& reach) const {
-    T own[std::size_t(block)], result[std::size_t(block)];
+    T own[std::size_t(block)], copy[std::size_t(block)];
     for (index_t i = first; i < last; ++i) {
       bool reached = false;
       const bool inside = s_.contains(i);
       const T factor = to == nullptr ? T(1) : static_cast<T>(s_.right(i));
       for (index_t j = 0; j < k_; j += block) {
         const index_t count = std::min(block, k_ - j);
+        T* const result = place_of(i, j, to, copy);
         if (inside)
-          map_batches(y_.part(i, j, count, own), count, static_cast<T*>(result),
-                      [f = batch(factor)](batch v) { return v * f; });
+          map_batches(y_.part(i, j, count, own), count, result, [f = batch(factor)](batch v) { return v * f; });
         else
           std::fill_n(result, count, T(0));
-        put(i, j, count, result, to, reached);
+        if (to == nullptr) reached |= put(i, j, count, result);
       }
       if (to == nullptr) reach(i, reached);
     }
@@ -178,8 +178,8 @@ class propagation_steps {
   template <class Reach>
   void step(index_t first, index_t last, const T* from, T* to, Reach& reach) const {
     edge_window<T> window(s_.graph(), s_.graph().row_begin(last));
-    T own[std::size_t(block)];
-    alignas(64) T result[std::size_t(block)];
+    T own[std::size_t(block)], copy[std::size_t(block)];
+    alignas(64) T sum[std::size_t(block)];
     for (index_t i = first; i < last; ++i) {
       bool reached = false;
       const double left = s_.left(i), right = s_.right(i);
@@ -190,38 +190,46 @@ class propagation_steps {
       const T own_factor = static_cast<T>(fixed ? unit : own_share_ * (lazy_ ? unit / right : unit));
       for (index_t j = 0; j < k_; j += block) {
         const index_t count = std::min(block, k_ - j);
-        std::fill_n(result, block, T(0));
-        if (right != 0) {
-          const T* const here = from + i * k_ + j;
-          const T* const mine = lazy_ && !fixed ? here : y_.part(i, j, count, own);
-          if (fixed) {
-            map_batches(mine, count, static_cast<T*>(result), [f = batch(own_factor)](batch v) { return v * f; });
-          } else {
-            window.for_pieces(begin, end, [&](const index_t* column, const T* weight, index_t edges, index_t known) {
-              sums::add(from + j, k_, column, weight, edges, known, result, count);
-            });
-            for_batches<T>(count, [&](auto at) {
-              batch sum = at.load(result);
-              if (loop != 0) sum += batch(loop) * at.load(here);
-              at.store(result, simd::fma(sum, batch(edge_factor), batch(own_factor) * at.load(mine)));
-            });
-          }
+        T* const result = place_of(i, j, to, copy);
+        const T* const here = from + i * k_ + j;
+        if (right == 0) {
+          std::fill_n(result, count, T(0));
+        } else if (fixed) {
+          map_batches(y_.part(i, j, count, own), count, result, [f = batch(own_factor)](batch v) { return v * f; });
+        } else {
+          const T* const mine = lazy_ ? here : y_.part(i, j, count, own);
+          for (index_t c = 0; c < count; c += batch::size) simd::store(sum + c, batch(T(0)));
+          window.for_pieces(begin, end, [&](const index_t* column, const T* weight, index_t edges, index_t known) {
+            sums::add(from + j, k_, column, weight, edges, known, sum, count);
+          });
+          for_batches<T>(count, [&](auto at) {
+            batch all = at.load(sum);
+            if (loop != 0) all += batch(loop) * at.load(here);
+            at.store(result, simd::fma(all, batch(edge_factor), batch(own_factor) * at.load(mine)));
+          });
         }
-        put(i, j, count, result, to, reached);
+        if (to == nullptr) reached |= put(i, j, count, result);
       }
       if (to == nullptr) reach(i, reached);
     }
   }
 
-  void put(index_t i, index_t j, index_t count, const T* x, T* to, bool& reached) const {
-    if (to != nullptr) {
-      for_batches<T>(count, [&](auto at) { at.store(to + i * k_ + j, at.load(x)); });
-      return;
-    }
-    out_.put_part(i, j, count, x);
+  // Where a part of a row is computed: where it is to be, if it lies there as T.
+  T* place_of(index_t i, index_t j, T* to, T* copy) const {
+    if (to != nullptr) return to + i * k_ + j;
+    T* const direct = out_.part(i, j);
+    return direct != nullptr ? direct : copy;
+  }
+  // Takes a part of a row to the result, if it is not there: whether an element of it is not zero then.
+  bool put(index_t i, index_t j, index_t count, const T* x) const {
     T again[std::size_t(block)];
-    if (!rounded_.empty()) x = rounded_.part(i, j, count, again);
-    for (index_t c = 0; c < count; ++c) reached |= !(x[c] == 0);
+    if (x != out_.part(i, j)) {
+      out_.put_part(i, j, count, x);
+      if (!rounded_.empty()) x = rounded_.part(i, j, count, again);
+    }
+    for (index_t c = 0; c < count; ++c)
+      if (!(x[c] == 0)) return true;
+    return false;
   }
 
   const normalised_adjacency& s_;
