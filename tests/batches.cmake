@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 # Tests of a folder use the same templates with the same types. Compiled a few at a time, each in a namespace of its own,
 # they take half the time; WEAKLY_TESTS_BATCH=1 compiles each by itself.
-set(WEAKLY_TESTS_BATCH 4 CACHE STRING "How many test sources are compiled at once")
+set(WEAKLY_TESTS_BATCH 8 CACHE STRING "How many test sources are compiled at once")
 mark_as_advanced(WEAKLY_TESTS_BATCH)
 
 # weakly_may_share_a_compilation(<out> <source> <includes>)

@@ -90,7 +90,7 @@ TEST_CASE_TEMPLATE("tiles and rows sum the exponentials of every kind of margin,
       for (const auto kind : {kinds::none, kinds::all, kinds::label, kinds::column, kinds::column_and_label,
                               kinds::label_column, kinds::row})
         for (const T temperature : {T(1), T(0.1), T(5)}) {
-          if (support::sanitized && (temperature == T(5)) != (scale == 3)) continue;
+          if (support::sanitized && ((temperature == T(5)) != (scale == 3) || (k > 10 && scale == 1))) continue;
           CAPTURE(k);
           CAPTURE(scale);
           CAPTURE(int(kind));

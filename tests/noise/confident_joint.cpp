@@ -204,7 +204,7 @@ TEST_CASE("confident_joint is the same for 1 to 8 threads") {
     const auto q = cases::random_problem<float>(g, n, k, shape::loose);
     const cases::laid_out<float> prob(q, cases::layout::row_major);
     const auto expected = weakly::confident_joint(q.label, prob.view());
-    for (int threads = 1; threads <= 8; ++threads) {
+    for (int threads = 1; threads <= 8; threads += support::sanitized ? 3 : 1) {
       weakly::thread_pool pool(threads);
       const auto got = weakly::confident_joint(pool, q.label, prob.view());
       CHECK(cases::same(got.thresholds, expected.thresholds));
