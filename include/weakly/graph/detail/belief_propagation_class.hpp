@@ -12,6 +12,7 @@
 #include <weakly/graph/detail/factor_order.hpp>
 #include <weakly/graph/detail/ising_flooding.hpp>
 #include <weakly/graph/detail/pair_messages.hpp>
+#include <weakly/graph/detail/ratio_flooding.hpp>
 #include <weakly/graph/detail/table_messages.hpp>
 #include <weakly/graph/factor_graph.hpp>
 
@@ -87,8 +88,9 @@ struct belief_propagation_result {
 /// The graph must outlive the object and is shared, never written: one object a run at a time. Messages live from run
 /// to run, so that a run after new evidence starts warm; reset() forgets them. A message is kept as log odds for a
 /// binary variable and as one log weight a state otherwise (their log sum exp is 0, at temperature 0 their maximum).
-/// The state is allocated at construction; runs allocate scratch for tables and counts, one piece a task. T is the type
-/// of what is stored; but for graphs of Ising factors the arithmetic is double.
+/// The state is allocated at construction, but for what the first run in ratios arranges once; runs allocate scratch
+/// for tables and counts, one piece a task. T is the type of what is stored; but for graphs of Ising factors the
+/// arithmetic is double.
 ///
 /// Impossible states have messages of -inf; they are counted and never subtracted. Where no state of a variable is
 /// left, run throws value_error that names the variable or factor. Same bits for every executor. Sequential, random and
@@ -200,6 +202,11 @@ class belief_propagation {
 
   /// All messages uniform again.
   void reset() {
+    totals_known_ = false;
+    if (graph_->all_binary()) {
+      std::fill(message_.begin(), message_.end(), T(0));
+      return;
+    }
     for (const factor_bucket& b : graph_->buckets()) {
       const auto states = graph_->slot_states(b);
       T* m = message_.data() + b.first_message;
@@ -212,9 +219,8 @@ class belief_propagation {
             m = std::fill_n(m, c, uniform(c));
         }
     }
-    totals_known_ = false;
   }
-  /// All messages, those of edge e from graph().message_begin(e).
+  /// All messages, those of edge e from graph().message_begin(e); valid until the next run.
   std::span<const T> messages() const { return message_; }
   /// Messages to start from. Throws shape_error; value_error for NaN, and for +inf where it is no log odds.
   template <real_vector Messages>
@@ -322,7 +328,7 @@ class belief_propagation {
     return bytes(message_) + bytes(total_) + bytes(seen_) + bytes(blocked_) + bytes(unary_) + bytes(rho_) +
            bytes(task_) + bytes(order_) + bytes(trace_) + bytes(tree_) + bytes(before_) + bytes(changes_) +
            bytes(colours_.position) + bytes(colours_.begin) + urgent_.memory() + bytes(weight_begin_) + bytes(weight_) +
-           bytes(coupling_) + bytes(odds_);
+           bytes(coupling_) + ratios_.memory();
   }
 
  private:
@@ -428,8 +434,16 @@ class belief_propagation {
   }
   void prepare();
   void prepare_weights();
-  bool enter_ratios();
-  void leave_ratios();
+  bool may_use_ratios() const {
+    return options_.ratios && options_.temperature == 1 && options_.schedule == propagation_schedule::flooding &&
+           options_.measure != convergence_measure::belief && (options_.damping == 0 || options_.damping == 0.5) &&
+           rho_.empty() && !hard_ && graph_->all_binary() && graph_->buckets().size() == 1 &&
+           graph_->buckets()[0].kind == factor_kind::ising;
+  }
+  template <executor Exec>
+  bool enter_ratios(Exec& ex);
+  template <executor Exec>
+  void leave_ratios(Exec& ex);
   double flood(const task& part, moving when);
   double flood_batch(const factor_bucket& b, std::size_t bucket, index_t position, index_t lanes, scratch& s,
                      moving when, detail::greatest_log_odds_distance<T>& odds_change,
@@ -479,7 +493,8 @@ class belief_propagation {
   std::vector<task> task_;
   bool tree_known_ = false, in_ratios_ = false;
   std::vector<index_t> weight_begin_;  // by bucket, in weight_; -1 for none
-  std::vector<T> weight_, coupling_, odds_;
+  std::vector<T> weight_, coupling_;
+  detail::ratio_flooding<T> ratios_;
   std::vector<std::uint32_t> order_, tree_;
   detail::factor_groups colours_;
   detail::priority_heap urgent_;

@@ -118,12 +118,6 @@ void belief_propagation<T>::all_totals(Exec& ex) {
     const T* const m = message_.data();
     for_row_chunks(ex, graph_->variables(), [&](index_t first, index_t last) {
       for (index_t v = first; v < last; ++v) {
-        if (in_ratios_) {
-          T product = odds_[at(v)];
-          for (index_t e = begin[v]; e < begin[v + 1]; ++e) product *= m[edge[e]];
-          total_[at(v)] = product;
-          continue;
-        }
         if (u[2 * v] == lowest && u[2 * v + 1] == lowest) no_state_left(v);
         T sum = u[2 * v + 1] - u[2 * v];
         for (index_t e = begin[v]; e < begin[v + 1]; ++e) sum += m[edge[e]];
@@ -513,6 +507,9 @@ double belief_propagation<T>::commit(const factor_bucket& b, index_t position, c
 template <class T>
 template <executor Exec>
 double belief_propagation<T>::flooding_pass(Exec& ex, bool look_only) {
+  if (in_ratios_)
+    return ratios_.pass(ex, total_.data(), message_, options_.damping != 0,
+                        options_.measure == convergence_measure::log_message);
   if (!totals_known_) all_totals(ex);
   const moving when = look_only ? moving::never : moving::later;
   ex(static_cast<index_t>(task_.size()), [&](index_t t) { changes_[at(t)] = flood(task_[at(t)], when); });
@@ -526,39 +523,52 @@ double belief_propagation<T>::flooding_pass(Exec& ex, bool look_only) {
 // messages to a variable together by so much that no rounding sees the rest, evidence above all, are cut for the
 // messages.
 template <class T>
-bool belief_propagation<T>::enter_ratios() {
-  if (!options_.ratios || options_.temperature != 1 || !rho_.empty() || hard_ || !graph_->all_binary() ||
-      graph_->buckets().size() != 1 || graph_->buckets()[0].kind != factor_kind::ising ||
-      (options_.damping != 0 && options_.damping != 0.5))
-    return false;
+template <executor Exec>
+bool belief_propagation<T>::enter_ratios(Exec& ex) {
+  if (!may_use_ratios() || !ratios_.arrange(*graph_)) return false;
   constexpr T limit = sizeof(T) == 4 ? T(80) : T(650), beyond = sizeof(T) == 4 ? T(20) : T(40);
   const auto coupling = graph_->all_parameters();
-  odds_.resize(at(graph_->variables()));
-  for (index_t v = 0; v < graph_->variables(); ++v) {
-    const T* const u = unary_of(v);
-    T size = 0, greatest = 0;
-    for (const std::uint32_t e : graph_->edges_of(v)) {
-      const T twice = 2 * std::abs(coupling[e / 2]);
-      size += std::max(twice, std::abs(message_[e]));
-      greatest = std::max(greatest, twice);
+  simd::batch<T> top = T(0);
+  const auto look = [&](const T* x, std::size_t count, T factor) {
+    detail::for_batches<T>(static_cast<index_t>(count),
+                           [&](auto place) { top = simd::max(simd::abs(place.load(x)) * factor, top); });
+  };
+  look(message_.data(), message_.size(), T(1));
+  look(coupling.data(), coupling.size(), T(2));
+  const T largest = simd::reduce_max(top);
+  std::atomic<bool> fits = true;
+  for_row_chunks(ex, graph_->variables(), [&](index_t first, index_t last) {
+    bool all = true;
+    for (index_t v = first; v < last; ++v) {
+      const T* const u = unary_of(v);
+      T& odds = total_[at(v)];
+      odds = u[1] - u[0];
+      // Most are so far from both limits that nothing of their edges need be read.
+      if (std::abs(odds) <= beyond && std::abs(odds) + static_cast<T>(graph_->degree(v) + 1) * largest <= limit)
+        continue;
+      T size = 0, greatest = 0;
+      for (const std::uint32_t e : graph_->edges_of(v)) {
+        const T twice = 2 * std::abs(coupling[e / 2]);
+        size += std::max(twice, std::abs(message_[e]));
+        greatest = std::max(greatest, twice);
+      }
+      const T most = size + greatest + beyond;
+      odds = std::clamp(odds, -most, most);
+      all = all && size + std::abs(odds) + greatest <= limit;
     }
-    const T most = size + greatest + beyond;
-    odds_[at(v)] = std::clamp(u[1] - u[0], -most, most);
-    if (!(size + std::abs(odds_[at(v)]) + greatest <= limit)) return false;
-  }
-  coupling_.resize(coupling.size());
-  for (std::size_t f = 0; f < coupling.size(); ++f) coupling_[f] = 2 * coupling[f];
-  for (std::vector<T>* x : {&odds_, &coupling_, &message_})
-    detail::map_batches(x->data(), static_cast<index_t>(x->size()), x->data(),
-                        [](simd::batch<T> y) { return simd::exp(y); });
+    if (!all) fits.store(false, std::memory_order_relaxed);
+  });
+  totals_known_ = false;
+  if (!fits.load()) return false;
+  detail::map_batches(total_.data(), graph_->variables(), total_.data(), [](simd::batch<T> x) { return simd::exp(x); });
+  ratios_.enter(ex, *graph_, message_);
   return true;
 }
 
 template <class T>
-void belief_propagation<T>::leave_ratios() {
-  detail::map_batches(message_.data(), static_cast<index_t>(message_.size()), message_.data(),
-                      [](simd::batch<T> x) { return simd::log(x); });
-  coupling_.clear();
+template <executor Exec>
+void belief_propagation<T>::leave_ratios(Exec& ex) {
+  ratios_.leave(ex, *graph_, message_);
   in_ratios_ = false;
 }
 
@@ -703,7 +713,7 @@ belief_propagation_result belief_propagation<T>::run(Exec&& ex) {
     belief_propagation& bp;
     bool done = false;
     ~ending() {
-      if (bp.in_ratios_) bp.leave_ratios();
+      if (bp.in_ratios_) bp.leave_ratios(seq);
       if (!done) bp.totals_known_ = false;
     }
   } end{*this};
@@ -711,8 +721,10 @@ belief_propagation_result belief_propagation<T>::run(Exec&& ex) {
   if (evidence_changed_) forget_infinities();
   evidence_changed_ = false;
   if (options_.solve_trees && !tree_.empty()) solve_trees();
-  all_totals(ex);
-  if (options_.solve_trees && static_cast<index_t>(tree_.size()) == graph_->positions()) {
+  const bool solved = options_.solve_trees && static_cast<index_t>(tree_.size()) == graph_->positions();
+  in_ratios_ = !solved && enter_ratios(ex);
+  if (!in_ratios_) all_totals(ex);
+  if (solved) {
     end.done = true;
     return {0, true, 0};
   }
@@ -721,8 +733,6 @@ belief_propagation_result belief_propagation<T>::run(Exec&& ex) {
   if (by_belief) belief_change();
   if (options_.schedule == propagation_schedule::residual)
     urgent_.reset(at(graph_->positions()), std::numeric_limits<double>::infinity());
-  in_ratios_ = options_.schedule == propagation_schedule::flooding && !by_belief && enter_ratios();
-  if (in_ratios_) all_totals(ex);
   while (result.iterations < options_.max_iterations && !result.converged) {
     switch (options_.schedule) {
       case propagation_schedule::flooding:
@@ -745,7 +755,7 @@ belief_propagation_result belief_propagation<T>::run(Exec&& ex) {
     trace_.push_back(result.change);
     result.converged = options_.tolerance > 0 && result.change <= options_.tolerance;
   }
-  if (in_ratios_) leave_ratios();
+  if (in_ratios_) leave_ratios(ex);
   all_totals(ex);  // those that were changed one by one have rounded
   end.done = true;
   return result;

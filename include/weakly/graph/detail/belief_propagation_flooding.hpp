@@ -266,11 +266,6 @@ double belief_propagation<T>::flood(const task& part, moving when) {
         graph_->edge_variable().data() + b.first_edge, message_.data() + b.first_message,
         hard_ ? seen_.data() : total_.data(), graph_->all_binary() ? nullptr : graph_->node_begins().data(),
         coupling_.empty() ? graph_->all_parameters().data() + b.first_parameter : coupling_.data()};
-    if (in_ratios_) {
-      detail::ising_by_ratios<T> pass{options_.damping != 0, detail::greatest_ratio_distance<T>(log_measure)};
-      block.each(first, last, T(1), pass);
-      return pass.change.value();
-    }
     const double temperature = options_.temperature;
     detail::ising_by_log_odds<T> pass{static_cast<T>(temperature > 0 ? 1 / temperature : 0),
                                       static_cast<T>(temperature), static_cast<T>(options_.damping),

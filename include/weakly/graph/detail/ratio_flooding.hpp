@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <weakly/core/config.hpp>
+#include <weakly/core/detail/map_batches.hpp>
+#include <weakly/core/executor.hpp>
+#include <weakly/core/simd.hpp>
+#include <weakly/graph/detail/ising_flooding.hpp>
+#include <weakly/graph/factor_graph.hpp>
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <numeric>
+#include <vector>
+
+namespace weakly::inline v0::detail {
+
+/// Flooding passes over a graph of Ising factors whose messages are ratios of probabilities.
+///
+/// A message lies with the variable that sends it, beside those of other variables of like degree, one a lane: what a
+/// pass computes, it computes on whole batches, and it reads but one number a message that does not lie in order, the
+/// message that comes back. Variables that would leave most lanes empty have theirs in a row instead.
+template <class T>
+class ratio_flooding {
+ public:
+  /// Finds the places of all messages; false where there are too many of them.
+  bool arrange(const factor_graph<T>& graph) {
+    if (arranged_) return true;
+    order_.assign(at(graph.variables() + lanes), 0u);  // lanes without a variable repeat the first, to no effect
+    std::iota(order_.begin(), order_.begin() + graph.variables(), 0u);
+    const auto degree = [&](index_t i) { return graph.degree(index_t(order_[at(i)])); };
+    index_t batches = 0;
+    group_.clear();
+    task_.assign(1, 0);
+    for (index_t first = 0; first < graph.variables(); first += window) {
+      const index_t last = std::min(first + window, graph.variables());
+      std::sort(order_.begin() + first, order_.begin() + last, [&](std::uint32_t u, std::uint32_t v) {
+        const index_t a = graph.degree(u), b = graph.degree(v);
+        return a != b ? a < b : u < v;
+      });
+      for (index_t i = first; i < last; i += lanes) {
+        const index_t end = std::min(i + lanes, last), top = degree(end - 1);
+        index_t in_rows = 0;
+        for (index_t k = i; k < end; ++k) in_rows += (degree(k) + lanes - 1) / lanes;
+        const bool rows = top > most || in_rows < top;
+        for (index_t k = i; k < (rows ? end : i + 1); ++k) {
+          const index_t own = rows ? (degree(k) + lanes - 1) / lanes : top;
+          group_.push_back({static_cast<std::uint32_t>(batches), static_cast<std::uint32_t>(own),
+                            static_cast<std::uint32_t>(k), rows});
+          batches += own;
+        }
+      }
+      if (batches > std::numeric_limits<std::int32_t>::max() / lanes) return false;
+      if (batches - index_t(group_[at(task_.back())].first) >= batches_a_task || last == graph.variables())
+        task_.push_back(static_cast<index_t>(group_.size()));
+    }
+    std::vector<std::int32_t> place(at(graph.edges()));
+    back_.resize(at(batches * lanes));
+    coupling_.assign(back_.size(), T(0));
+    std::iota(back_.begin(), back_.end(), 0);
+    each_place(graph, 0, tasks(), [&](index_t p, std::uint32_t e) {
+      place[e] = static_cast<std::int32_t>(p);
+      coupling_[at(p)] = 2 * graph.all_parameters()[e / 2];
+    });
+    each_place(graph, 0, tasks(), [&](index_t p, std::uint32_t e) { back_[at(p)] = place[e ^ 1]; });
+    map_batches(coupling_.data(), batches * lanes, coupling_.data(), [](simd::batch<T> x) { return simd::exp(x); });
+    sent_.resize(back_.size());
+    changes_.resize(at(tasks()));
+    arranged_ = true;
+    return true;
+  }
+
+  /// Takes over messages as log odds. Until `leave`, `message` is room for others.
+  template <class Exec>
+  void enter(Exec& ex, const factor_graph<T>& graph, std::vector<T>& message) {
+    ex(tasks(), [&](index_t t) {
+      const index_t first = begin(t), count = begin(t + 1) - first;
+      T* const to = sent_.data() + first;
+      std::fill_n(to, count, T(0));  // also where there is no message: what comes back as 1 stays 1
+      each_place(graph, t, t + 1, [&](index_t p, std::uint32_t e) { sent_[at(p)] = message[e ^ 1]; });
+      map_batches(to, count, to, [](simd::batch<T> x) { return simd::exp(x); });
+    });
+    message.reserve(sent_.size());  // no more than that
+    message.resize(sent_.size());
+  }
+
+  /// Gives the messages back as log odds. What is here stays, so that it can be done again where an executor failed.
+  template <class Exec>
+  void leave(Exec& ex, const factor_graph<T>& graph, std::vector<T>& message) const {
+    message.resize(at(graph.edges()));
+    ex(tasks(), [&](index_t t) {
+      each_place(graph, t, t + 1, [&](index_t p, std::uint32_t e) { message[e ^ 1] = sent_[at(p)]; });
+    });
+    for_row_chunks(ex, graph.edges(), [&](index_t first, index_t last) {
+      map_batches(message.data() + first, last - first, message.data() + first,
+                  [](simd::batch<T> x) { return simd::log(x); });
+    });
+  }
+
+  /// One pass; `odds` are those of the variables themselves. Returns the greatest change of a message.
+  template <class Exec>
+  double pass(Exec& ex, const T* odds, std::vector<T>& room, bool halved, bool log_measure) {
+    ex(tasks(), [&](index_t t) {
+      ising_by_ratios<T> f{halved, greatest_ratio_distance<T>(log_measure)};
+      T heard[std::size_t(most * lanes)];
+      for (index_t g = task_[at(t)]; g < task_[at(t + 1)]; ++g) {
+        if (group_[at(g)].row)
+          send_row(group_[at(g)], odds, heard, room.data(), f);
+        else
+          send_lanes(group_[at(g)], odds, heard, room.data(), f);
+      }
+      changes_[at(t)] = f.change.value();
+    });
+    std::swap(sent_, room);
+    return changes_.empty() ? 0.0 : *std::max_element(changes_.begin(), changes_.end());
+  }
+
+  std::size_t memory() const {
+    const auto bytes = [](const auto& v) { return v.capacity() * sizeof(v[0]); };
+    return bytes(order_) + bytes(group_) + bytes(task_) + bytes(back_) + bytes(coupling_) + bytes(sent_) +
+           bytes(changes_);
+  }
+
+ private:
+  using batch = simd::batch<T>;
+  static constexpr index_t lanes = batch::size, most = 32, window = 256, batches_a_task = 65536 / lanes;
+  static_assert(window % lanes == 0);
+  static std::size_t at(index_t i) { return static_cast<std::size_t>(i); }
+
+  // Messages of variables order_[variable], ...: the j-th of each in batch j, or all of one in a row.
+  struct group {
+    std::uint32_t first, batches, variable;  // `first` batch of all
+    bool row;
+  };
+
+  index_t tasks() const { return static_cast<index_t>(task_.size()) - 1; }
+  index_t begin(index_t task) const {
+    return task < tasks() ? group_[at(task_[at(task)])].first * lanes : static_cast<index_t>(back_.size());
+  }
+
+  // f(place, edge) for what variables send through their edges, in tasks [first, last).
+  template <class F>
+  void each_place(const factor_graph<T>& graph, index_t first, index_t last, F f) const {
+    for (index_t i = task_[at(first)]; i < task_[at(last)]; ++i) {
+      const group& g = group_[at(i)];
+      const index_t variables = g.row ? 1 : std::min(lanes, graph.variables() - index_t(g.variable));
+      for (index_t l = 0; l < variables; ++l) {
+        index_t p = g.first * lanes + l;
+        for (const std::uint32_t e : graph.edges_of(index_t(order_[at(index_t(g.variable) + l)]))) {
+          f(p, e);
+          p += g.row ? 1 : lanes;
+        }
+      }
+    }
+  }
+
+  // What is heard back at `count` batches.
+  WEAKLY_INLINE void gather(index_t first, index_t count, T* to) const {
+    const std::int32_t* const from = back_.data() + first * lanes;
+    const T* const sent = sent_.data();
+    for (index_t i = 0; i < count * lanes; ++i) to[i] = sent[from[i]];
+  }
+  WEAKLY_INLINE void send(index_t first, index_t count, batch total, const T* heard, T* to,
+                          ising_by_ratios<T>& f) const {
+    for (index_t b = 0; b < count; ++b) {
+      const index_t p = (first + b) * lanes;
+      const batch fresh = f(total, simd::load(heard + b * lanes), simd::load(coupling_.data() + p));
+      simd::store(to + p, f.settle(fresh, simd::load(sent_.data() + p)));
+    }
+  }
+  WEAKLY_INLINE void send_lanes(const group& g, const T* odds, T* heard, T* to, ising_by_ratios<T>& f) const {
+    T own[std::size_t(lanes)];
+    for (index_t l = 0; l < lanes; ++l) own[l] = odds[order_[at(index_t(g.variable) + l)]];
+    gather(g.first, g.batches, heard);
+    batch total = simd::load(static_cast<const T*>(own));
+    for (index_t b = 0; b < g.batches; ++b) total *= simd::load(static_cast<const T*>(heard + b * lanes));
+    send(g.first, g.batches, total, heard, to, f);
+  }
+  void send_row(const group& g, const T* odds, T* heard, T* to, ising_by_ratios<T>& f) const {
+    const auto pieces = [&](auto use) {
+      for (index_t b = 0; b < g.batches; b += most) {
+        const index_t count = std::min(most, g.batches - b);
+        gather(g.first + b, count, heard);
+        use(g.first + b, count);
+      }
+    };
+    batch product = T(1);
+    pieces([&](index_t, index_t count) {
+      for (index_t b = 0; b < count; ++b) product *= simd::load(static_cast<const T*>(heard + b * lanes));
+    });
+    T total = odds[order_[g.variable]];
+    for (index_t l = 0; l < lanes; ++l) total *= product[l];
+    pieces([&](index_t first, index_t count) { send(first, count, batch(total), heard, to, f); });
+  }
+
+  bool arranged_ = false;
+  std::vector<std::uint32_t> order_;
+  std::vector<group> group_;
+  std::vector<index_t> task_;       // where the groups of each begin
+  std::vector<std::int32_t> back_;  // where the message through the same factor the other way lies
+  std::vector<T> coupling_, sent_;
+  std::vector<double> changes_;
+};
+
+}  // namespace weakly::inline v0::detail
