@@ -91,8 +91,10 @@ class rate_engine {
     }
     accumulate(ex);
     if (!suffices(ex)) return false;
-    factor_global(out);
-    if (k > 0) factor_classes(ex, out);
+    if (k > 0)
+      factor_with_classes(ex, out);
+    else
+      factor_global(out);
     if (by_row_ && needs_inverse_)
       write_rows(ex, out);
     else if (!grad.empty())
@@ -372,7 +374,7 @@ class rate_engine {
     for (index_t k = 0; k < m; k += tile::depth)
       pack_strips(row + k, std::min(tile::depth, m - k), d, pitch_, to + k * pitch_);
   }
-  // fa a + fb b of lower triangles, as a right factor.
+  // fa a + fb b of lower triangles, as a right factor; it may take the place of a or b.
   void pack_inverse(const S* a, S fa, const S* b, S fb, S* to) const {
     aligned_array<S> full(pitch_ * pitch_);
     for (index_t i = 0; i < d; ++i)
@@ -390,8 +392,9 @@ class rate_engine {
     aligned_array<S> inverse, packed;
   };
 
+  // The whole and the classes of the d x d side side by side, since neither needs the other, and then what needs both.
   template <executor Exec>
-  void factor_classes(Exec& ex, engine_terms& out) {
+  void factor_with_classes(Exec& ex, engine_terms& out) {
     if (by_row_ && needs_inverse_) kept_.resize(gram_.size());
     std::vector<index_t> large, small;
     for (index_t c = 0; c < classes->k; ++c)
@@ -399,13 +402,21 @@ class rate_engine {
     const bool in_lanes = classes->k >= lanes_from_classes && d <= lanes_up_to_features;
     const index_t each = in_lanes ? lane_cholesky<S>::lanes : 1;
     const auto larges = static_cast<index_t>(large.size()), groups = (larges + each - 1) / each;
-    ex(groups + static_cast<index_t>(small.size()), [&](index_t t) {
-      if (t >= groups)
-        factor_small(small[std::size_t(t - groups)], out);
+    ex(1 + groups, [&](index_t t) {
+      const index_t first = (t - 1) * each;
+      if (t == 0)
+        factor_global(out);
       else if (in_lanes)
-        factor_lanes(large.data() + t * each, std::min(each, larges - t * each), out);
+        factor_lanes(large.data() + first, std::min(each, larges - first), out);
       else
-        factor_large(large[std::size_t(t)], out);
+        factor_large(large[std::size_t(first)], out);
+    });
+    const index_t packs = needs_inverse_ ? larges : 0;
+    ex(packs + static_cast<index_t>(small.size()), [&](index_t t) {
+      if (t < packs)
+        pack_class(large[std::size_t(t)]);
+      else
+        factor_small(small[std::size_t(t - packs)], out);
     });
   }
 
@@ -446,13 +457,15 @@ class rate_engine {
 
   S* sum_of(index_t c) const { return parts_[first_part_[std::size_t(c)]].sum; }
 
-  // Where the covariance was: what rows of the class are multiplied by.
-  void keep_inverse(index_t c, const S* inverse) const {
+  // Where the covariance was: its inverse, and then what rows of the class are multiplied by.
+  void keep_inverse(index_t c, const S* inverse) const { std::copy_n(inverse, pitch_ * pitch_, sum_of(c)); }
+  void pack_class(index_t c) const {
+    S* const own = sum_of(c);
     if (by_row_ || global_gram_)
-      pack_inverse(inverse, S(1), nullptr, S(0), sum_of(c));
+      pack_inverse(own, S(1), nullptr, S(0), own);
     else
-      pack_inverse(global_.data(), static_cast<S>(ask.rate_factor * ask.scale), inverse,
-                   static_cast<S>(-ask.class_factor), sum_of(c));
+      pack_inverse(global_.data(), static_cast<S>(ask.rate_factor * ask.scale), own, static_cast<S>(-ask.class_factor),
+                   own);
   }
 
   void factor_small(index_t c, engine_terms& out) {
