@@ -1,12 +1,19 @@
 # SPDX-License-Identifier: MIT
 # Compiles the C++ of docs/. Block number i of docs/<page>.md becomes <page>_<i>.inc, which documented.cpp includes where
 # everything is declared that the block assumes; the two lists have to be the same.
-cmake_minimum_required(VERSION 3.25)
+cmake_minimum_required(VERSION 3.23)
 string(REPLACE "|" ";" flags "${flags}")
 file(REMOVE_RECURSE ${folder})
 
 set(written "")
 set(complaints "")
+macro(refuse_indented_code variable)
+  if(${variable} MATCHES "\n    ([^\n]*weakly::[^\n]*;)")
+    string(APPEND complaints
+           "docs/${page}: nothing compiles ${CMAKE_MATCH_1} as it is indented. Put it between ```cpp and ```.\n")
+  endif()
+endmacro()
+
 file(GLOB_RECURSE pages RELATIVE ${checkout}/docs ${checkout}/docs/*.md)
 foreach(page ${pages})
   file(READ ${checkout}/docs/${page} text)
@@ -21,10 +28,14 @@ foreach(page ${pages})
     string(SUBSTRING "${text}" 0 ${begin} before)
     string(SUBSTRING "${text}" ${begin} -1 text)
     string(FIND "${text}" "```" end)
+    if(end EQUAL -1)
+      message(FATAL_ERROR "docs/${page}: the last C++ block has no end")
+    endif()
     string(SUBSTRING "${text}" 0 ${end} code)
     string(SUBSTRING "${text}" ${end} -1 text)
 
     math(EXPR block "${block} + 1")
+    refuse_indented_code(before)
     string(REGEX REPLACE "[^\n]" "" before "${before}")
     string(LENGTH "${before}" lines)
     math(EXPR line "${line} + ${lines}")
@@ -37,6 +48,7 @@ foreach(page ${pages})
     string(LENGTH "${code}" lines)
     math(EXPR line "${line} + ${lines}")
   endwhile()
+  refuse_indented_code(text)
 endforeach()
 
 file(STRINGS ${documented} included REGEX "^#include \"[^\"]+[.]inc\"$")

@@ -9,11 +9,25 @@
 #include <weakly/em/mean_scores.hpp>
 #include <weakly/em/sharpen.hpp>
 #include <weakly/exec/thread_pool.hpp>
+#include <weakly/graph/aggregate_embedding_loss.hpp>
+#include <weakly/graph/bag_mean.hpp>
+#include <weakly/graph/belief_propagation.hpp>
+#include <weakly/graph/beliefs_given_evidence.hpp>
+#include <weakly/graph/breadth_first_order.hpp>
 #include <weakly/graph/class_means.hpp>
 #include <weakly/graph/cosine_pseudo_labels.hpp>
+#include <weakly/graph/count_factor.hpp>
+#include <weakly/graph/factor_graph.hpp>
 #include <weakly/graph/grid_belief_propagation.hpp>
 #include <weakly/graph/label_propagation.hpp>
+#include <weakly/graph/label_proportions.hpp>
+#include <weakly/graph/neighbour_kernel.hpp>
+#include <weakly/graph/proportion_labels.hpp>
 #include <weakly/graph/row_argmax.hpp>
+#include <weakly/graph/spanning_tree_weights.hpp>
+#include <weakly/loss/ldr_kl.hpp>
+#include <weakly/loss/normalized_logits.hpp>
+#include <weakly/loss/row_loss.hpp>
 #include <weakly/noise/calibrate_joint.hpp>
 #include <weakly/noise/confident_joint.hpp>
 #include <weakly/noise/label_issues.hpp>
@@ -117,6 +131,18 @@ void mean_scores(const matrix& weak, const matrix& strong, const matrix& other_s
 #include "algorithms/mean_scores_1.inc"
 }
 
+// loss/
+
+void normalized_logits(const matrix& f, const std::vector<int>& label, matrix& v, std::vector<float>& loss,
+                       matrix& grad) {
+#include "algorithms/normalized_logits_1.inc"
+}
+
+#include "algorithms/row_loss_1.inc"
+void row_loss(const matrix& logits, const std::vector<int>& labels, std::vector<float>& loss, matrix& grad) {
+#include "algorithms/row_loss_2.inc"
+}
+
 // graph/
 
 void adjacency() {
@@ -140,6 +166,48 @@ void cosine_pseudo_labels(const weakly::normalised_adjacency& s, const matrix& p
 
 void grid_belief_propagation(weakly::thread_pool& pool, index_t h, index_t w, const matrix& log_odds, matrix& p) {
 #include "algorithms/grid_belief_propagation_1.inc"
+}
+
+void factor_graph() {
+#include "algorithms/factor_graph_1.inc"
+}
+
+void belief_propagation(weakly::thread_pool& pool, const weakly::factor_graph<double>& graph,
+                        std::vector<double>& beliefs) {
+#include "algorithms/belief_propagation_1.inc"
+}
+
+void beliefs_given_evidence(weakly::thread_pool& ex, const weakly::factor_graph<double>& graph,
+                            const weakly::matrix<int>& evidence, weakly::matrix<double>& beliefs) {
+#include "algorithms/beliefs_given_evidence_1.inc"
+}
+
+void breadth_first_order(const weakly::factor_graph_builder& builder, const weakly::factor_graph<double>& graph) {
+#include "algorithms/breadth_first_order_1.inc"
+}
+
+void spanning_tree_weights(const weakly::factor_graph<double>& graph, weakly::belief_propagation<double>& bp) {
+#include "algorithms/spanning_tree_weights_1.inc"
+}
+
+void count_factor(const std::vector<double>& theta, const std::vector<double>& f, index_t n,
+                  std::vector<double>& message) {
+#include "algorithms/count_factor_1.inc"
+}
+
+void label_proportions(weakly::thread_pool& pool, const std::vector<std::int64_t>& offsets,
+                       const std::vector<std::int32_t>& columns, const matrix& x, index_t n,
+                       const std::vector<int>& bag_begin, const std::vector<int>& bag_item,
+                       const std::vector<int>& count, weakly::workspace& scratch, std::vector<float>& kernel,
+                       std::vector<double>& log_odds, std::vector<double>& label) {
+#include "algorithms/label_proportions_1.inc"
+}
+
+void aggregate_embedding_loss(const weakly::label_bags& bags, const matrix& embedding, const std::vector<float>& logit,
+                              const std::vector<float>& label, const std::vector<float>& bag_logit,
+                              const matrix& grad_mean, weakly::workspace& scratch, matrix& mean,
+                              std::vector<float>& grad, std::vector<float>& bag_grad, matrix& grad_embedding) {
+#include "algorithms/aggregate_embedding_loss_1.inc"
 }
 
 // rate/
