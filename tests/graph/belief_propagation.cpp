@@ -398,6 +398,16 @@ TEST_CASE_TEMPLATE("belief_propagation has the same bits for 1, 2 and 5 threads"
       }
 }
 
+TEST_CASE_TEMPLATE("belief_propagation of spins in ratios keeps few bytes a directed edge", T, float, double) {
+  const index_t side = 300;
+  const auto graph = spin_grid(side, 0.2, 1, 3).template freeze<T>();
+  belief_propagation<T> bp(graph, {.tolerance = 0, .max_iterations = 2});
+  bp.run();
+  const double bytes = double(graph.memory() + bp.memory()) / double(graph.edges());
+  CAPTURE(bytes);
+  CHECK(bytes <= (sizeof(T) == 4 ? 31 : 48.5));
+}
+
 TEST_CASE("belief_propagation does not claim convergence that is none") {
   // Strong frustrated couplings and hardly any field.
   const auto graph = spin_grid(10, 4, 0.1, 2).freeze();

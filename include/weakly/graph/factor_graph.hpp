@@ -117,19 +117,19 @@ class factor_graph {
     return static_cast<T>(std::clamp(w, -double(greatest_log_weight), double(greatest_log_weight)));
   }
 
-  index_t variables() const { return static_cast<index_t>(state_begin_.size()) - 1; }
+  index_t variables() const { return static_cast<index_t>(variable_begin_.size()) - 1; }
   index_t factors() const { return factors_; }
   index_t edges() const { return static_cast<index_t>(edge_variable_.size()); }
   index_t messages() const { return messages_; }
-  index_t states(index_t variable) const { return state_begin_[at(variable) + 1] - state_begin_[at(variable)]; }
+  index_t states(index_t variable) const { return state_begin(variable + 1) - state_begin(variable); }
   bool all_binary() const { return node_begin_.empty(); }
   /// Whether a factor gives some assignment no weight, so that messages can be infinite.
   bool has_zeros() const { return zeros_; }
   double log_constant() const { return log_constant_; }
 
   /// Numbers over states lie one variable after the other: those of variable i begin at state_begin(i).
-  index_t state_begin(index_t variable) const { return state_begin_[at(variable)]; }
-  index_t all_states() const { return state_begin_.back(); }
+  index_t state_begin(index_t variable) const { return all_binary() ? 2 * variable : state_begin_[at(variable)]; }
+  index_t all_states() const { return state_begin(variables()); }
   std::span<const T> unary() const { return unary_; }
   std::span<const T> unary(index_t variable) const {
     return std::span<const T>(unary_).subspan(at(state_begin(variable)), at(states(variable)));
@@ -175,13 +175,14 @@ class factor_graph {
   std::span<const std::uint32_t> edge_variable() const { return edge_variable_; }
   /// The edges of a variable, ascending.
   std::span<const std::uint32_t> edges_of(index_t variable) const {
-    return std::span<const std::uint32_t>(variable_edge_)
-        .subspan(at(variable_begin_[at(variable)]), at(degree(variable)));
+    return std::span<const std::uint32_t>(variable_edge_).subspan(variable_begin_[at(variable)], at(degree(variable)));
   }
   /// Where the edges of each variable begin in all_variable_edges, and the end.
-  std::span<const index_t> variable_begin() const { return variable_begin_; }
+  std::span<const std::uint32_t> variable_begin() const { return variable_begin_; }
   std::span<const std::uint32_t> all_variable_edges() const { return variable_edge_; }
-  index_t degree(index_t variable) const { return variable_begin_[at(variable) + 1] - variable_begin_[at(variable)]; }
+  index_t degree(index_t variable) const {
+    return index_t(variable_begin_[at(variable) + 1]) - index_t(variable_begin_[at(variable)]);
+  }
   index_t message_begin(index_t edge) const { return message_at_edge_.empty() ? edge : message_at_edge_[at(edge)]; }
 
   std::span<const std::uint16_t> slot_states(const factor_bucket& b) const {
@@ -230,14 +231,14 @@ class factor_graph {
   index_t factors_ = 0, messages_ = 0;
   bool zeros_ = false;
   double log_constant_ = 0;
-  std::vector<index_t> state_begin_{0}, node_begin_;
+  std::vector<index_t> state_begin_, node_begin_;  // empty where all variables are binary
   std::vector<T> unary_;
   std::vector<factor_bucket> buckets_;
   std::vector<std::int32_t> position_;
   std::vector<std::uint32_t> factor_at_;
   std::vector<std::pair<std::uint32_t, std::int32_t>> folded_;
   std::vector<std::uint32_t> edge_variable_;
-  std::vector<index_t> variable_begin_{0};
+  std::vector<std::uint32_t> variable_begin_{0u};
   std::vector<std::uint32_t> variable_edge_;
   std::vector<index_t> message_at_edge_;
   std::vector<std::uint16_t> slot_states_;
@@ -647,9 +648,9 @@ factor_graph<T> factor_graph_builder::freeze() const {
   factor_graph<T> g;
   g.factors_ = factors();
   const auto n = states_.size();
-  g.state_begin_ = unary_begin_;
   const bool binary = std::all_of(states_.begin(), states_.end(), [](std::uint16_t c) { return c == 2; });
   if (!binary) {
+    g.state_begin_ = unary_begin_;
     g.node_begin_.reserve(n + 1);
     g.node_begin_.push_back(0);
     for (const std::uint16_t c : states_) g.node_begin_.push_back(g.node_begin_.back() + (c == 2 ? 1 : c));
@@ -777,13 +778,13 @@ factor_graph<T> factor_graph_builder::freeze() const {
   const auto is_zero = [](T v) { return v == -std::numeric_limits<T>::infinity(); };
   g.zeros_ = g.zeros_ || std::any_of(g.parameters_.begin(), g.parameters_.end(), is_zero);
 
-  g.variable_begin_.assign(n + 1, 0);
+  g.variable_begin_.assign(n + 1, 0u);
   for (const std::uint32_t v : g.edge_variable_) ++g.variable_begin_[v + 1];
   for (std::size_t v = 0; v < n; ++v) g.variable_begin_[v + 1] += g.variable_begin_[v];
   g.variable_edge_.resize(at(edges));
-  std::vector<index_t> next(g.variable_begin_.begin(), g.variable_begin_.end() - 1);
+  std::vector<std::uint32_t> next(g.variable_begin_.begin(), g.variable_begin_.end() - 1);
   for (std::size_t e = 0; e < g.edge_variable_.size(); ++e)
-    g.variable_edge_[at(next[g.edge_variable_[e]]++)] = static_cast<std::uint32_t>(e);
+    g.variable_edge_[next[g.edge_variable_[e]]++] = static_cast<std::uint32_t>(e);
   return g;
 }
 

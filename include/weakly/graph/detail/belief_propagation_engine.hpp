@@ -112,7 +112,7 @@ template <class T>
 template <executor Exec>
 void belief_propagation<T>::all_totals(Exec& ex) {
   if (graph_->all_binary() && !hard_ && rho_.empty()) {
-    const index_t* const begin = graph_->variable_begin().data();
+    const std::uint32_t* const begin = graph_->variable_begin().data();
     const std::uint32_t* const edge = graph_->all_variable_edges().data();
     const T* const u = unary_of(0);
     const T* const m = message_.data();
@@ -120,7 +120,7 @@ void belief_propagation<T>::all_totals(Exec& ex) {
       for (index_t v = first; v < last; ++v) {
         if (u[2 * v] == lowest && u[2 * v + 1] == lowest) no_state_left(v);
         T sum = u[2 * v + 1] - u[2 * v];
-        for (index_t e = begin[v]; e < begin[v + 1]; ++e) sum += m[edge[e]];
+        for (std::uint32_t e = begin[v]; e < begin[v + 1]; ++e) sum += m[edge[e]];
         total_[at(v)] = sum;
       }
     });

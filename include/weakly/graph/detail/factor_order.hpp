@@ -90,6 +90,7 @@ std::vector<std::uint32_t> forest_order(const factor_graph<T>& graph, Usable usa
     const auto nodes = static_cast<index_t>(queue.size() + order.size() - first);
     if (edges != nodes - 1 || !all_usable) order.resize(first);
   }
+  order.shrink_to_fit();  // of a graph with cycles it held everything for a while
   return order;
 }
 

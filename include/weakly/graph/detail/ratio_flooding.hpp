@@ -28,16 +28,16 @@ class ratio_flooding {
   /// Finds the places of all messages; false where there are too many of them.
   bool arrange(const factor_graph<T>& graph) {
     if (arranged_) return true;
-    order_.assign(at(graph.variables() + lanes), 0u);  // lanes without a variable repeat the first, to no effect
-    std::iota(order_.begin(), order_.begin() + graph.variables(), 0u);
-    const auto degree = [&](index_t i) { return graph.degree(index_t(order_[at(i)])); };
+    order_.assign(at(graph.variables() + lanes), 0);  // lanes without a variable repeat another, to no effect
     index_t batches = 0;
     group_.clear();
-    task_.assign(1, 0);
+    task_.assign(1, {0, 0});
     for (index_t first = 0; first < graph.variables(); first += window) {
       const index_t last = std::min(first + window, graph.variables());
-      std::sort(order_.begin() + first, order_.begin() + last, [&](std::uint32_t u, std::uint32_t v) {
-        const index_t a = graph.degree(u), b = graph.degree(v);
+      const auto degree = [&](index_t i) { return graph.degree(first + index_t(order_[at(i)])); };
+      std::iota(order_.begin() + first, order_.begin() + last, std::uint8_t(0));
+      std::sort(order_.begin() + first, order_.begin() + last, [&](std::uint8_t u, std::uint8_t v) {
+        const index_t a = graph.degree(first + u), b = graph.degree(first + v);
         return a != b ? a < b : u < v;
       });
       for (index_t i = first; i < last; i += lanes) {
@@ -47,15 +47,17 @@ class ratio_flooding {
         const bool rows = top > most || in_rows < top;
         for (index_t k = i; k < (rows ? end : i + 1); ++k) {
           const index_t own = rows ? (degree(k) + lanes - 1) / lanes : top;
-          group_.push_back({static_cast<std::uint32_t>(batches), static_cast<std::uint32_t>(own),
-                            static_cast<std::uint32_t>(k), rows});
+          if (own >= group::limit) return false;
+          group_.push_back({static_cast<std::uint32_t>(batches), static_cast<std::uint32_t>(own) & (group::limit - 1),
+                            static_cast<std::uint8_t>(k - first), rows});
           batches += own;
         }
       }
       if (batches > std::numeric_limits<std::int32_t>::max() / lanes) return false;
-      if (batches - index_t(group_[at(task_.back())].first) >= batches_a_task || last == graph.variables())
-        task_.push_back(static_cast<index_t>(group_.size()));
+      if (batches - index_t(group_[at(task_.back().group)].first) >= batches_a_task || last == graph.variables())
+        task_.push_back({static_cast<index_t>(group_.size()), last});
     }
+    group_.shrink_to_fit();
     std::vector<std::int32_t> place(at(graph.edges()));
     back_.resize(at(batches * lanes));
     coupling_.assign(back_.size(), T(0));
@@ -105,12 +107,13 @@ class ratio_flooding {
     ex(tasks(), [&](index_t t) {
       ising_by_ratios<T> f{halved, greatest_ratio_distance<T>(log_measure)};
       T heard[std::size_t(most * lanes)];
-      for (index_t g = task_[at(t)]; g < task_[at(t + 1)]; ++g) {
-        if (group_[at(g)].row)
-          send_row(group_[at(g)], odds, heard, room.data(), f);
+      each_group(t, [&](const group& g, index_t window_begin) {
+        const std::uint8_t* const order = order_.data() + window_begin + g.variable;
+        if (g.row)
+          send_row(g, odds[window_begin + *order], heard, room.data(), f);
         else
-          send_lanes(group_[at(g)], odds, heard, room.data(), f);
-      }
+          send_lanes(g, odds + window_begin, order, heard, room.data(), f);
+      });
       changes_[at(t)] = f.change.value();
     });
     std::swap(sent_, room);
@@ -129,31 +132,49 @@ class ratio_flooding {
   static_assert(window % lanes == 0);
   static std::size_t at(index_t i) { return static_cast<std::size_t>(i); }
 
-  // Messages of variables order_[variable], ...: the j-th of each in batch j, or all of one in a row.
+  // Messages of the variables order_[variable], ... of a window: the j-th of each in batch j, or all of one in a row.
   struct group {
-    std::uint32_t first, batches, variable;  // `first` batch of all
-    bool row;
+    static constexpr std::uint32_t limit = 1u << 23;
+    std::uint32_t first;  // batch of all
+    std::uint32_t batches : 23, variable : 8, row : 1;
+  };
+  struct beginning {
+    index_t group, variable;
   };
 
   index_t tasks() const { return static_cast<index_t>(task_.size()) - 1; }
   index_t begin(index_t task) const {
-    return task < tasks() ? group_[at(task_[at(task)])].first * lanes : static_cast<index_t>(back_.size());
+    return task < tasks() ? group_[at(task_[at(task)].group)].first * lanes : static_cast<index_t>(back_.size());
+  }
+
+  // f(group, first variable of its window) for the groups of a task, which has whole windows.
+  template <class F>
+  WEAKLY_INLINE void each_group(index_t task, F f) const {
+    index_t next = task_[at(task)].variable, begin = next;
+    for (index_t g = task_[at(task)].group; g < task_[at(task + 1)].group; ++g) {
+      if (group_[at(g)].variable == 0) {
+        begin = next;
+        next += window;
+      }
+      f(group_[at(g)], begin);
+    }
   }
 
   // f(place, edge) for what variables send through their edges, in tasks [first, last).
   template <class F>
   void each_place(const factor_graph<T>& graph, index_t first, index_t last, F f) const {
-    for (index_t i = task_[at(first)]; i < task_[at(last)]; ++i) {
-      const group& g = group_[at(i)];
-      const index_t variables = g.row ? 1 : std::min(lanes, graph.variables() - index_t(g.variable));
-      for (index_t l = 0; l < variables; ++l) {
-        index_t p = g.first * lanes + l;
-        for (const std::uint32_t e : graph.edges_of(index_t(order_[at(index_t(g.variable) + l)]))) {
-          f(p, e);
-          p += g.row ? 1 : lanes;
+    for (index_t t = first; t < last; ++t)
+      each_group(t, [&](const group& g, index_t window_begin) {
+        const index_t own = window_begin + g.variable;
+        const index_t variables = g.row ? 1 : std::min(lanes, graph.variables() - own);
+        for (index_t l = 0; l < variables; ++l) {
+          index_t p = g.first * lanes + l;
+          for (const std::uint32_t e : graph.edges_of(window_begin + order_[at(own + l)])) {
+            f(p, e);
+            p += g.row ? 1 : lanes;
+          }
         }
-      }
-    }
+      });
   }
 
   // What is heard back at `count` batches.
@@ -170,15 +191,16 @@ class ratio_flooding {
       simd::store(to + p, f.settle(fresh, simd::load(sent_.data() + p)));
     }
   }
-  WEAKLY_INLINE void send_lanes(const group& g, const T* odds, T* heard, T* to, ising_by_ratios<T>& f) const {
+  WEAKLY_INLINE void send_lanes(const group& g, const T* odds, const std::uint8_t* order, T* heard, T* to,
+                                ising_by_ratios<T>& f) const {
     T own[std::size_t(lanes)];
-    for (index_t l = 0; l < lanes; ++l) own[l] = odds[order_[at(index_t(g.variable) + l)]];
+    for (index_t l = 0; l < lanes; ++l) own[l] = odds[order[l]];
     gather(g.first, g.batches, heard);
     batch total = simd::load(static_cast<const T*>(own));
     for (index_t b = 0; b < g.batches; ++b) total *= simd::load(static_cast<const T*>(heard + b * lanes));
     send(g.first, g.batches, total, heard, to, f);
   }
-  void send_row(const group& g, const T* odds, T* heard, T* to, ising_by_ratios<T>& f) const {
+  void send_row(const group& g, T total, T* heard, T* to, ising_by_ratios<T>& f) const {
     const auto pieces = [&](auto use) {
       for (index_t b = 0; b < g.batches; b += most) {
         const index_t count = std::min(most, g.batches - b);
@@ -190,15 +212,14 @@ class ratio_flooding {
     pieces([&](index_t, index_t count) {
       for (index_t b = 0; b < count; ++b) product *= simd::load(static_cast<const T*>(heard + b * lanes));
     });
-    T total = odds[order_[g.variable]];
     for (index_t l = 0; l < lanes; ++l) total *= product[l];
     pieces([&](index_t first, index_t count) { send(first, count, batch(total), heard, to, f); });
   }
 
   bool arranged_ = false;
-  std::vector<std::uint32_t> order_;
+  std::vector<std::uint8_t> order_;  // of the variables of a window, by degree
   std::vector<group> group_;
-  std::vector<index_t> task_;       // where the groups of each begin
+  std::vector<beginning> task_;     // of each
   std::vector<std::int32_t> back_;  // where the message through the same factor the other way lies
   std::vector<T> coupling_, sent_;
   std::vector<double> changes_;
