@@ -3,11 +3,6 @@
 // floor of the first three is one read of what they read.
 #include "common.hpp"
 
-// g++ 12 finds its own AVX-512 intrinsics uninitialised once Eigen's products are inlined.
-#if defined(__GNUC__) && !defined(__clang__)
-#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
-#endif
-
 #include <weakly/core/simd.hpp>
 #include <weakly/graph/class_means.hpp>
 #include <weakly/graph/closed_form_propagation.hpp>

@@ -3,11 +3,6 @@
 // and by Eigen.
 #include "common.hpp"
 
-// g++ 12 finds its own AVX-512 intrinsics uninitialised once Eigen's products are inlined.
-#if defined(__GNUC__) && !defined(__clang__)
-#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
-#endif
-
 #include <weakly/rate/covariance_accumulator.hpp>
 #include <weakly/rate/detail/aligned_array.hpp>
 #include <weakly/rate/detail/symmetric_products.hpp>
