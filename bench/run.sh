@@ -71,12 +71,13 @@ graphs+='|grid/(read|float)/1000x1000|count_factor/(multiply_adds|quadratic|hard
 peers=("$build/peers.json")
 "$venv/bin/python" bench/peers/confident_learning.py "$arrays" "${peers[0]}" "${sizes[@]}"
 if "$torch" -c 'import torch' 2>/dev/null; then
-  peers+=("$build/torch.json" "$build/torch_em.json")
+  peers+=("$build/torch.json" "$build/torch_em.json" "$build/torch_rates.json")
   "$torch" bench/peers/losses.py "$build/torch.json" "$repetitions" 1000000x10 65536x100 65536x1000 4096x50000
   "$torch" bench/peers/em.py "$build/torch_em.json" "$repetitions" 1000000x10 65536x100 65536x1000
+  "$torch" bench/peers/coding_rate.py "$build/torch_rates.json" "$repetitions" torch
 fi
 peers+=("$build/numpy_rates.json")
-"$venv/bin/python" bench/peers/coding_rate.py "$build/numpy_rates.json" "$repetitions"
+"$venv/bin/python" bench/peers/coding_rate.py "$build/numpy_rates.json" "$repetitions" numpy
 # A folder of its own, because PGMax 0.6.1 needs an older JAX and numpy than the others.
 pgmax=$build/venv-pgmax
 if { [ -x "$pgmax/bin/python" ] || python3 -m venv "$pgmax"; } && { "$pgmax/bin/python" -c 'import pgmax' 2>/dev/null ||

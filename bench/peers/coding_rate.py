@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""Time coding rates as one writes them in numpy and, where it is installed, PyTorch, on one thread.
+"""Time coding rates as one writes them in numpy or in PyTorch, on one thread.
 
-    python coding_rate.py OUT.json REPETITIONS
+    python coding_rate.py OUT.json REPETITIONS (numpy | torch)
 
 `numpy/coding_rate` is the same sequence over OpenBLAS: a symmetric rank update, Cholesky, the inverse from the factor where
 scipy is installed (else numpy's), one product. `numpy/rate_reduction` is the natural form: slogdet and inv of each class. `dense_memberships`
@@ -24,10 +24,8 @@ try:
     from scipy.linalg import blas, lapack
 except ImportError:
     blas = lapack = None
-try:
+if sys.argv[3:] == ["torch"]:
     import torch
-except ImportError:
-    torch = None
 
 EPS = 0.5
 
@@ -117,17 +115,7 @@ def published(z, y, k):
     return classes - whole
 
 
-def main():
-    repetitions, times, versions = int(sys.argv[2]), {}, {"numpy": np.__version__}
-    if lapack is not None:
-        import scipy
-
-        versions["scipy"] = scipy.__version__
-
-    def add(name, work):
-        times[name] = seconds(work, repetitions)
-        print(f"{name}: {times[name]['cpu']:.4f} CPU seconds", file=sys.stderr)
-
+def of_numpy(add):
     for dtype, shown in ((np.float32, "float"), (np.float64, "double")):
         z, _ = rows(20000, 512, 10, dtype)
         out = np.empty_like(z)
@@ -141,21 +129,40 @@ def main():
     pi = np.zeros((k, n, n), np.float32)
     pi[y, np.arange(n), np.arange(n)] = 1
     add(f"numpy/dense_memberships/gradient_float/{n}x{d}x{k}", lambda: dense_memberships(z, pi))
-    if torch is not None:
-        versions["torch"] = torch.__version__
-        torch.set_num_threads(1)
-        leaf, labels = torch.tensor(z, requires_grad=True), torch.tensor(y)
+    if lapack is None:
+        return {"numpy": np.__version__}
+    import scipy
 
-        def backward():
-            leaf.grad = None
-            loss = published(leaf, labels, k)
-            loss.backward()
-            return loss.item()
+    return {"numpy": np.__version__, "scipy": scipy.__version__}
 
-        out = np.empty_like(z)
-        if abs(backward() + rate_reduction(z, y, k, out)) > 1e-3 or np.abs(leaf.grad.numpy() + out).max() > 1e-4:
-            sys.exit("the published loss and its formulas disagree")
-        add(f"torch/dense_memberships/gradient_float/{n}x{d}x{k}", backward)
+
+def of_torch(add):
+    torch.set_num_threads(1)
+    n, d, k = 1000, 128, 10
+    z, y = rows(n, d, k, np.float32)
+    leaf, labels = torch.tensor(z, requires_grad=True), torch.tensor(y)
+
+    def backward():
+        leaf.grad = None
+        loss = published(leaf, labels, k)
+        loss.backward()
+        return loss.item()
+
+    out = np.empty_like(z)
+    if abs(backward() + rate_reduction(z, y, k, out)) > 1e-3 or np.abs(leaf.grad.numpy() + out).max() > 1e-4:
+        sys.exit("the published loss and its formulas disagree")
+    add(f"torch/dense_memberships/gradient_float/{n}x{d}x{k}", backward)
+    return {"torch": torch.__version__}
+
+
+def main():
+    repetitions, times = int(sys.argv[2]), {}
+
+    def add(name, work):
+        times[name] = seconds(work, repetitions)
+        print(f"{name}: {times[name]['cpu']:.4f} CPU seconds", file=sys.stderr)
+
+    versions = {"numpy": of_numpy, "torch": of_torch}[sys.argv[3]](add)
     pathlib.Path(sys.argv[1]).write_text(json.dumps({"versions": versions, "times": times}, indent=1))
 
 
