@@ -378,7 +378,7 @@ TEST_CASE_TEMPLATE("belief_propagation has the same bits for 1, 2 and 5 threads"
     mixed.add_potts(c, d, 0.2 * normal(random));
     if (f % 8 == 0) mixed.add_count({a, b, (a + 3) % n == b ? (b + 3) % n : (a + 3) % n}, {0, 0.1, 0.2, -0.1});
   }
-  const auto spins = spin_grid(support::sanitized ? 60 : 200, 0.2, 1, 8).template freeze<T>();
+  const auto spins = spin_grid(support::sanitized ? 150 : 200, 0.2, 1, 8).template freeze<T>();
   const auto kinds = mixed.template freeze<T>();
   for (const factor_graph<T>* graph : {&spins, &kinds})
     for (const auto schedule : {propagation_schedule::flooding, propagation_schedule::coloured})

@@ -525,7 +525,7 @@ double belief_propagation<T>::flooding_pass(Exec& ex, bool look_only) {
 template <class T>
 template <executor Exec>
 bool belief_propagation<T>::enter_ratios(Exec& ex) {
-  if (!may_use_ratios() || !ratios_.arrange(*graph_)) return false;
+  if (!may_use_ratios()) return false;
   constexpr T limit = sizeof(T) == 4 ? T(80) : T(650), beyond = sizeof(T) == 4 ? T(20) : T(40);
   const auto coupling = graph_->all_parameters();
   simd::batch<T> top = T(0);
@@ -559,7 +559,7 @@ bool belief_propagation<T>::enter_ratios(Exec& ex) {
     if (!all) fits.store(false, std::memory_order_relaxed);
   });
   totals_known_ = false;
-  if (!fits.load()) return false;
+  if (!fits.load() || !ratios_.arrange(*graph_)) return false;
   detail::map_batches(total_.data(), graph_->variables(), total_.data(), [](simd::batch<T> x) { return simd::exp(x); });
   ratios_.enter(ex, *graph_, message_);
   return true;
