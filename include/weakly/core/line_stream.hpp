@@ -27,9 +27,10 @@ class line_stream {
   line_stream(const line_stream&) = delete;
   line_stream& operator=(const line_stream&) = delete;
 
-  /// Takes scale e[j] + offset for j < count, which `step` and `drain` write; nothing may be left of an earlier piece.
-  /// e stays as it is until then.
-  void queue(const T* e, T scale, T offset, index_t count) {
+  /// Takes scale (e[j] - less) + offset for j < count, which `step` and `drain` write; nothing may be left of an earlier
+  /// piece. e stays as it is until then.
+  void queue(const T* e, T scale, T offset, index_t count, T less = 0) {
+    less_ = less;
     scale_ = scale;
     offset_ = offset;
     if (filled_ > 0) {
@@ -45,8 +46,8 @@ class line_stream {
   /// Writes one line if there is a whole one.
   WEAKLY_INLINE void step() {
     if (left_ < line) return;
-    const batch a = scale_, b = offset_;
-    simd::stream_line(next_, [&](index_t i) { return simd::fma(simd::load(e_ + i), a, b); });
+    const batch a = scale_, b = offset_, c = less_;
+    simd::stream_line(next_, [&](index_t i) { return simd::fma(simd::load(e_ + i) - c, a, b); });
     next_ += line;
     e_ += line;
     left_ -= line;
@@ -68,10 +69,10 @@ class line_stream {
 
  private:
   void put_aside(const T* e, index_t count) {
-    const batch a = scale_, b = offset_;
+    const batch a = scale_, b = offset_, c = less_;
     for (index_t j = 0; j < count; j += batch::size) {
       const index_t some = std::min(batch::size, count - j);
-      simd::store_partial(line_ + filled_ + j, some, simd::fma(simd::load_partial(e + j, some), a, b));
+      simd::store_partial(line_ + filled_ + j, some, simd::fma(simd::load_partial(e + j, some) - c, a, b));
     }
     filled_ += count;
     if (filled_ < line) return;
@@ -90,6 +91,7 @@ class line_stream {
   index_t filled_ = 0;
   const T* e_ = nullptr;
   index_t left_ = 0;
+  T less_ = 0;
   T scale_ = 1;
   T offset_ = 0;
 };

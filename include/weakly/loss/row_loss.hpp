@@ -74,14 +74,14 @@ inline void require_labels_ok(std::string_view function, const loss_labels& labe
                     "); weights are zero or more, and zero leaves a row out");
 }
 
-/// out[j] = scale e[j] + offset for j < count; out may be e.
+/// out[j] = scale (e[j] - less) + offset for j < count; out may be e.
 template <class T>
-void write_scaled(const T* e, T scale, T offset, index_t count, T* out) {
+void write_scaled(const T* e, T less, T scale, T offset, index_t count, T* out) {
   using batch = simd::batch<T>;
-  const batch a = scale, b = offset;
+  const batch a = scale, b = offset, c = less;
   index_t j = 0;
-  for (; j + batch::size <= count; j += batch::size) simd::store(out + j, simd::fma(simd::load(e + j), a, b));
-  if (j < count) simd::store_partial(out + j, count - j, simd::fma(simd::load_partial(e + j, count - j), a, b));
+  for (; j + batch::size <= count; j += batch::size) simd::store(out + j, simd::fma(simd::load(e + j) - c, a, b));
+  if (j < count) simd::store_partial(out + j, count - j, simd::fma(simd::load_partial(e + j, count - j) - c, a, b));
 }
 
 template <class T>
@@ -100,7 +100,9 @@ struct label_sums {
   const T* weight;
 };
 
-/// What a formula makes of them: values, and how the kept exponentials become the gradient.
+/// What a formula makes of them: values, and how the kept exponentials, less those of excluded classes, become the
+/// gradient. Taken off after scaling they would leave a rounding, which is denormal, and some processors take a hundred
+/// cycles for one.
 template <class T>
 struct row_terms {
   static constexpr index_t capacity = softmax_tile<T>::capacity;
@@ -125,7 +127,6 @@ void apply_formula(const row_formula<T>& of, const softmax_scores<T>& scores, co
                    row_terms<T>& out) {
   using batch = simd::batch<T>;
   const Formula& formula = *static_cast<const Formula*>(of.formula);
-  const batch excluded = of.excluded;
   for (index_t r = 0; r < rows; r += batch::size) {
     const batch others = simd::load(sums.others + r), label = simd::load(sums.label + r),
                 top = simd::load(sums.top + r);
@@ -152,9 +153,6 @@ void apply_formula(const row_formula<T>& of, const softmax_scores<T>& scores, co
       g = formula(row);
     }
     g.scale *= simd::load(sums.factor + r) * inverse;
-    // Not where it would be denormal, which some processors take a hundred cycles for.
-    const batch floor = g.scale * excluded;
-    g.offset -= simd::select(simd::abs(floor) >= std::numeric_limits<T>::min(), floor, T(0));
     const batch weight = simd::load(sums.weight + r);
     if (!simd::all(weight == batch(T(1)))) {
       const auto left_out = weight == batch(T(0));  // whatever its scores are, NaN included
@@ -223,11 +221,11 @@ class softmax_loss_rows {
         for (index_t r = 0; r < rows; ++r)
           if (weight[r] == T(0)) std::fill_n(tile.exps + r * k, k, T(0));  // zero times NaN is not zero
       if (k <= lanes)
-        scale_rows<1>(tile.exps, t, label, rows, k, out);
+        scale_rows<1>(tile.exps, formula.excluded, t, label, rows, k, out);
       else if (k <= 2 * lanes)
-        scale_rows<2>(tile.exps, t, label, rows, k, out);
+        scale_rows<2>(tile.exps, formula.excluded, t, label, rows, k, out);
       else
-        scale_rows<0>(tile.exps, t, label, rows, k, out);
+        scale_rows<0>(tile.exps, formula.excluded, t, label, rows, k, out);
       if (streams)
         lines.queue(out, T(1), T(-0.0), rows * k);  // x - 0 is x for either zero
       else if (dense != nullptr)
@@ -242,16 +240,18 @@ class softmax_loss_rows {
   // Batches is how many a row takes, 0 for any number. The last batch of a row runs over into the next one, which is
   // written after it.
   template <int Batches>
-  static void scale_rows(const T* exps, const row_terms<T>& t, const index_t* label, index_t rows, index_t k, T* out) {
+  static void scale_rows(const T* exps, batch less, const row_terms<T>& t, const index_t* label, index_t rows, index_t k,
+                         T* out) {
     for (index_t r = 0; r < rows; ++r) {
       const T* const e = exps + r * k;
       T* const to = out + r * k;
       const batch scale = t.scale[r], offset = t.offset[r];
       if constexpr (Batches > 0)
         simd::unroll<Batches>(
-            [&](auto b) { simd::store(to + b * lanes, simd::fma(simd::load(e + b * lanes), scale, offset)); });
+            [&](auto b) { simd::store(to + b * lanes, simd::fma(simd::load(e + b * lanes) - less, scale, offset)); });
       else
-        for (index_t j = 0; j < k; j += lanes) simd::store(to + j, simd::fma(simd::load(e + j), scale, offset));
+        for (index_t j = 0; j < k; j += lanes)
+          simd::store(to + j, simd::fma(simd::load(e + j) - less, scale, offset));
       to[label[r]] = t.at_label[r];
     }
   }
@@ -293,7 +293,7 @@ class softmax_loss_rows {
       } else {
         const softmax_sums<T> s = row.fill(i, label[at], formula.uses_total, two_line_steps<T>{lines});
         apply_to_one(s, weight[at], t);
-        // Where nothing is scaled, the label alone is: its exponential becomes 1 and all others 0.
+        // Where nothing is scaled, the label alone is: its exponential becomes 1 and all others are excluded.
         flat = t.scale[0] == T(0) && t.at_label[0] != t.offset[0];
         if (flat) t.scale[0] = t.at_label[0] - t.offset[0];
       }
@@ -301,16 +301,16 @@ class softmax_loss_rows {
       if (grad.empty()) continue;
       if (streams) {
         lines.drain();
-        if (flat) std::fill_n(e, k, T(0));
+        if (flat) std::fill_n(e, k, formula.excluded);
         e[label[at]] = kept_label(t);
-        lines.queue(e, t.scale[0], t.offset[0], k);
+        lines.queue(e, t.scale[0], t.offset[0], k, formula.excluded);
       } else if (weight[at] == T(0)) {
         fill_row(grad, i, k, T(0));
       } else {
         for (index_t j = 0; j < k; j += softmax_row<T>::block) {
           const index_t count = std::min(softmax_row<T>::block, k - j);
           T* const part = row.exps(j, count);
-          if (flat) std::fill_n(part, count, T(0));
+          if (flat) std::fill_n(part, count, formula.excluded);
           write_block(i, j, count, part, label[at], t);
         }
       }
@@ -321,14 +321,14 @@ class softmax_loss_rows {
 
   // What becomes the gradient at the label, to a rounding, when it is scaled like the rest of a long row: a line
   // written past the caches cannot be corrected afterwards.
-  static T kept_label(const row_terms<T>& t) {
-    return t.scale[0] != T(0) ? (t.at_label[0] - t.offset[0]) / t.scale[0] : T(0);
+  T kept_label(const row_terms<T>& t) const {
+    return t.scale[0] != T(0) ? (t.at_label[0] - t.offset[0]) / t.scale[0] + formula.excluded : T(0);
   }
 
   void write_block(index_t i, index_t j, index_t count, T* e, index_t label, const row_terms<T>& t) const {
     T* const to = grad.part(i, j);
     if (label >= j && label < j + count) e[label - j] = kept_label(t);
-    write_scaled(static_cast<const T*>(e), t.scale[0], t.offset[0], count, to != nullptr ? to : e);
+    write_scaled(static_cast<const T*>(e), formula.excluded, t.scale[0], t.offset[0], count, to != nullptr ? to : e);
     if (to == nullptr) grad.put_part(i, j, count, e);
   }
 };
@@ -388,7 +388,7 @@ void run_row_loss(std::string_view function, Exec& ex, const row_source<T>& logi
 ///
 ///     loss(i) = formula(label_softmax of row i).value,   grad(i, j) = d loss(i) / d logits(i, j)
 ///
-/// logits   [..., k]  finite scores; -inf excludes a class, whose gradient is then less than the least normal number
+/// logits   [..., k]  finite scores; -inf excludes a class, whose probability is then zero
 /// labels   [...]     integers in [0, k), with weights or an ignored label where wanted (loss_labels.hpp)
 /// loss     [...]     or discard; may be the storage of nothing else
 /// grad     [..., k]  or discard; may be the storage of `logits`

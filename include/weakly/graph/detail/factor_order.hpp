@@ -90,8 +90,8 @@ std::vector<std::uint32_t> forest_order(const factor_graph<T>& graph, Usable usa
     const auto nodes = static_cast<index_t>(queue.size() + order.size() - first);
     if (edges != nodes - 1 || !all_usable) order.resize(first);
   }
-  order.shrink_to_fit();  // of a graph with cycles it held everything for a while
-  return order;
+  // Of a graph with cycles it held everything for a while. Without exceptions shrink_to_fit does nothing.
+  return std::vector<std::uint32_t>(order.begin(), order.end());
 }
 
 /// Which of n things has the greatest priority, of equal ones the lowest. A heap that knows where each thing is.

@@ -57,7 +57,7 @@ class ratio_flooding {
       if (batches - index_t(group_[at(task_.back().group)].first) >= batches_a_task || last == graph.variables())
         task_.push_back({static_cast<index_t>(group_.size()), last});
     }
-    group_.shrink_to_fit();
+    group_ = std::vector<group>(group_.begin(), group_.end());  // no more than that
     std::vector<std::int32_t> place(at(graph.edges()));
     back_.resize(at(batches * lanes));
     coupling_.assign(back_.size(), T(0));
