@@ -773,6 +773,28 @@ TEST_CASE("belief_propagation is as before once evidence that contradicted is ta
                   weakly::value_error);
   torn.run();
   CHECK(distance(beliefs_of(torn), beliefs_of(whole)) < 1e-7);
+
+  // And one that gives up in the middle of a pass, with tasks that are done and tasks that are not.
+  const auto many = spin_grid(150, 0.3, 1, 3).freeze();
+  belief_propagation all(many, {.tolerance = 1e-10}), parts(many, {.tolerance = 1e-10});
+  all.run();
+  for (int last_call = 1; last_call <= 6; ++last_call) {
+    index_t most_tasks = 0;
+    calls = 0;
+    CHECK_THROWS_AS(parts.run([&](index_t n, auto f) {
+      most_tasks = std::max(most_tasks, n);
+      const bool last = ++calls == last_call;
+      for (index_t t = 0; t < n; ++t) {
+        if (last && t == (n + 1) / 2) break;
+        f(t);
+      }
+      if (last) throw weakly::value_error("enough");
+    }),
+                    weakly::value_error);
+    CHECK(most_tasks > 1);
+    CHECK(parts.run().converged);
+    CHECK(distance(beliefs_of(parts), beliefs_of(all)) < 1e-8);
+  }
 }
 #endif
 

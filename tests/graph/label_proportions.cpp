@@ -295,8 +295,9 @@ TEST_CASE("label_proportions have the same bits for every executor, and floats a
   }
   const label_bags bags(n, begin, count);
   const auto graph = weakly::csr_adjacency(offsets, columns, weights);
-  const weakly::label_proportions_options options{.model = {.bag_strength = 1, .neighbour_strength = 0.3},
-                                                  .propagation = {.damping = 0.5, .max_iterations = support::sanitized ? 6 : 30}};
+  const weakly::label_proportions_options options{
+      .model = {.bag_strength = 1, .neighbour_strength = 0.3},
+      .propagation = {.damping = 0.5, .max_iterations = support::sanitized ? 6 : 30}};
   reals x(size_t(n), 0.0), threaded = x, single = x;
   weakly::label_proportions p(graph, bags, options), q(graph, bags, options);
   weakly::label_proportions<float> f(graph, bags, options);
