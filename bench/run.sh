@@ -53,7 +53,7 @@ repetitions=${WEAKLY_BENCH_REPETITIONS:-7}
 arrays=$PWD/$build/arrays
 sizes=(1000000x10 100000x1000)
 "$venv/bin/python" bench/peers/make_arrays.py "$arrays" "${sizes[@]}"
-noise='floor/read|thresholds_and_confident_joint|issues_and_score|sparse_confident_joint'
+noise='floor/read|thresholds_and_confident_joint|(ranked_)?issues_and_[a-z]+|sparse_confident_joint'
 losses='floor/copy|loss/(cross_entropy/[a-z]+|ldr_kl|aldr_kl)|em/(label_posterior|candidate_list_posterior|bag_count)'
 WEAKLY_BENCH_DATA=$arrays "$build/bench/weakly_bench" --benchmark_filter="^($noise|$losses)/" \
   --benchmark_repetitions="$repetitions" --benchmark_out="$build/weakly.json" --benchmark_out_format=json

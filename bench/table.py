@@ -15,7 +15,7 @@ import re
 import sys
 
 SMALL, LARGE = "1000000x10", "100000x1000"
-JOINT, ISSUES = "thresholds_and_confident_joint", "issues_and_score"
+JOINT, ISSUES, RANKED = "thresholds_and_confident_joint", "issues_and_score", "ranked_issues_and_margin"
 
 # Goal and stretch of loss + gradient in streaming copies of the logits, and how many times faster than torch.
 LOSS_GOALS = {"1000000x10": (2.6, 2.0, 25), "65536x100": (1.8, 1.5, 8), "65536x1000": (1.55, 1.3, 4), "4096x50000": (2.1, 1.4, 4)}
@@ -330,6 +330,8 @@ def main():
     for size, shown, goal, stretch in ((SMALL, "1e6 x 10", 50, 100), (LARGE, "1e5 x 1000", 10, 20)):
         t.row(f"joint + default filter + one score, {shown}, CPU seconds (cleanlab / weakly)",
               [f"cleanlab/{ISSUES}/{size}", f"{ISSUES}/{size}"], "cpu", over, goal, False, stretch)
+        t.row(f"the same with the normalised margin as the score, and issues ranked by it, {shown}",
+              [f"cleanlab/{RANKED}/{size}", f"{RANKED}/{size}"], "cpu", over, None, False)
     for size in (SMALL, LARGE):
         for threads in (1, 2):
             t.memory(size, threads)
@@ -371,7 +373,7 @@ def main():
         elif who == "torch":
             ours = t.time(f"loss/{work}/gradient/{size}/threads:1", "cpu")
         else:
-            ours = t.time(joint(size) if work == JOINT else f"{ISSUES}/{size}", "cpu") if work != "issues" else None
+            ours = t.time(joint(size) if work == JOINT else f"{work}/{size}", "cpu") if work != "issues" else None
         shown = f"{milliseconds(ours)} | {times['cpu'] / ours:.3g} x" if ours else "|"
         out.append(f"| {name} | {milliseconds(times['wall'])} | {milliseconds(times['cpu'])} | {shown} |")
     text = "\n".join(out) + "\n"

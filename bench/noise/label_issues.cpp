@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// What a user asks for in one go: joint, calibration, the default filter, and a score for every row.
+// What a user asks for in one go: joint, calibration, the default filter, and a score of every row.
 #include "common.hpp"
 
 #include <weakly/noise/label_issues.hpp>
@@ -10,7 +10,20 @@
 
 namespace {
 
+// The default score of every row, and issues by row number: what the peer's two functions give by default.
 void issues_and_score(benchmark::State& state, weakly::index_t n, weakly::index_t k) {
+  const bench::arrays& a = bench::data(n, k);
+  std::vector<double> score(static_cast<std::size_t>(n));
+  for (auto _ : state) {
+    benchmark::DoNotOptimize(weakly::find_label_issues(a.label, a.prob_view()));
+    weakly::label_quality(a.label, a.prob_view(), score);
+    benchmark::ClobberMemory();
+  }
+  state.SetItemsProcessed(state.iterations() * n);
+}
+
+// The score that reads whole rows, and issues ranked by it.
+void ranked_issues_and_margin(benchmark::State& state, weakly::index_t n, weakly::index_t k) {
   const bench::arrays& a = bench::data(n, k);
   std::vector<double> score(static_cast<std::size_t>(n));
   for (auto _ : state) {
@@ -33,6 +46,8 @@ const bool registered = [] {
   for (const auto& [n, k] : {std::pair{1000000, 10}, std::pair{100000, 1000}}) {
     bench::add("issues_and_score/" + bench::size_name(n, k),
                [n = n, k = k](benchmark::State& s) { issues_and_score(s, n, k); });
+    bench::add("ranked_issues_and_margin/" + bench::size_name(n, k),
+               [n = n, k = k](benchmark::State& s) { ranked_issues_and_margin(s, n, k); });
     for (const auto& [name, filter] : {std::pair{"prune_by_noise_rate", weakly::issue_filter::prune_by_noise_rate},
                                        std::pair{"prune_by_class", weakly::issue_filter::prune_by_class}})
       bench::add(std::string("find_label_issues/") + name + "/" + bench::size_name(n, k),

@@ -67,6 +67,9 @@ def main():
             "cleanlab/thresholds_and_confident_joint": lambda: compute_confident_joint(y, p, calibrate=False),
             "cleanlab/issues": lambda: find_label_issues(y, p, n_jobs=1),
             "cleanlab/issues_and_score": lambda: (find_label_issues(y, p, n_jobs=1), get_label_quality_scores(y, p)),
+            "cleanlab/ranked_issues_and_margin": lambda: (
+                find_label_issues(y, p, n_jobs=1, return_indices_ranked_by="normalized_margin"),
+                get_label_quality_scores(y, p, method="normalized_margin")),
         }
         for name, f in work.items():
             times[f"{name}/{size}"] = seconds(f)

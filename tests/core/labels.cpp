@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: MIT
 #include <weakly/core/labels.hpp>
+#include <weakly/exec/thread_pool.hpp>
 
 #include <doctest/doctest.h>
 
 #include <cstdint>
 #include <limits>
 #include <type_traits>
+#include <utility>
 #include <vector>
 
 namespace {
@@ -59,6 +61,17 @@ TEST_CASE("require_labels names the label, its row and the range") {
   const std::vector<std::uint64_t> huge{0, std::numeric_limits<std::uint64_t>::max()};
   CHECK_THROWS_WITH_AS(require(weakly::view(huge), 8), doctest::Contains("label 18446744073709551615 of row 1"),
                        weakly::label_error);
+}
+
+TEST_CASE("require_labels names the first bad label whichever thread finds it") {
+  std::vector<int> labels(200000, 3);
+  for (std::size_t i = 70001; i < labels.size(); i += 997) labels[i] = static_cast<int>(i);
+  for (int threads = 1; threads <= 4; ++threads) {
+    weakly::thread_pool pool(threads);
+    for (int round = 0; round < 20; ++round)
+      CHECK_THROWS_WITH_AS(weakly::detail::require_labels(pool, "f", weakly::view(std::as_const(labels)), 8),
+                           doctest::Contains("label 70001 of row 70001 "), weakly::label_error);
+  }
 }
 
 TEST_CASE("require_labels reads backwards and repeated labels, and none at all") {

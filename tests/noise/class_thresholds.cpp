@@ -125,7 +125,7 @@ TEST_CASE("class_thresholds stay exact when millions of rows of one class come i
   const double entry = 0.5 + (1 - 0x1p-13) * 0x1p-40;
   const index_t n = index_t(1) << 21;
   const int label = 0;
-  for (const index_t k : {1, 200}) {
+  for (const index_t k : {1, 200, 2000}) {
     const std::vector<double> row(at(k), entry);
     const weakly::matrix_view<const double> prob(row.data(), {n, k}, {0, 1});  // one row, n times
     const weakly::vector_view<const int> labels(&label, {n}, {0});
@@ -169,8 +169,8 @@ TEST_CASE("class_thresholds do not change when every row comes twice") {
 
 TEST_CASE("class_thresholds are the same bits for 1 to 8 threads, few classes and many") {
   cases::generator g(16);
-  for (const index_t k : {3, 200}) {
-    const auto q = cases::random_problem<float>(g, 40000, k, shape::smooth);
+  for (const index_t k : {3, 200, 1100}) {
+    const auto q = cases::random_problem<float>(g, k < 1000 ? 40000 : 9000, k, shape::smooth);
     const cases::laid_out<float> prob(q, cases::layout::row_major);
     const auto expected = weakly::class_thresholds(q.label, prob.view());
     for (int threads = 1; threads <= 8; ++threads) {
@@ -271,9 +271,9 @@ TEST_CASE_TEMPLATE("class_thresholds agrees with exact means on random problems"
     const cases::laid_out<T> prob(q, cases::all_layouts[g.below(6)], g.below(8));
     REQUIRE(cases::same(weakly::class_thresholds(q.label, prob.view()), oracle::thresholds(q)));
   }
-  for (const index_t k : {17, 64, 65, 127, 128, 129, 1000}) {
+  for (const index_t k : {17, 64, 65, 127, 128, 129, 700, 701, 1023, 1024, 1025}) {
     CAPTURE(k);
-    const auto q = cases::random_problem<T>(g, 700, k, k % 2 ? shape::smooth : shape::broken);
+    const auto q = cases::random_problem<T>(g, k < 1000 ? 700 : 1100, k, k % 2 ? shape::smooth : shape::broken);
     for (const cases::layout l : cases::all_layouts) {
       const cases::laid_out<T> prob(q, l, g.below(8));
       REQUIRE(cases::same(weakly::class_thresholds(q.label, prob.view()), oracle::thresholds(q)));

@@ -134,6 +134,23 @@ TEST_CASE_TEMPLATE("find_label_issues agrees with every filter's definition for 
   }
 }
 
+TEST_CASE_TEMPLATE("find_label_issues agrees with every filter's definition where a class is taken for all others", T,
+                   float, double, weakly::half) {
+  cases::generator g(45);
+  for (const index_t k : {64, 66, 130, 193}) {
+    CAPTURE(k);
+    oracle::problem q = cases::random_problem<T>(g, 16 * k, k, shape::smooth);
+    for (index_t i = 0; i < q.n; ++i) {
+      const double* const row = q.prob.data() + i * k;
+      q.label[at(i)] = i % 2 == 0 ? k / 2 : static_cast<index_t>(std::max_element(row, row + k) - row);
+    }
+    const auto joint = oracle::count_joint<T>(q, oracle::thresholds(q), compatibility::none);
+    REQUIRE(std::count(joint.raw[at(k / 2)].begin(), joint.raw[at(k / 2)].end(), 0) < k / 3);
+    check_issues<T>(g, q, cases::layout::row_major);
+    check_issues<T>(g, q, cases::layout::column_major);
+  }
+}
+
 TEST_CASE_TEMPLATE("find_label_issues agrees with cleanlab's filters in cleanlab's arithmetic", T, float, double,
                    weakly::half) {
   cases::generator g(43);

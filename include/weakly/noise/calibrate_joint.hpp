@@ -42,17 +42,28 @@ std::vector<std::int64_t> joint_row_sums(std::string_view function, const matrix
     fail<shape_error>(function, ": the joint has shape ", shape_text(joint), "; it must be k x k");
   constexpr std::int64_t most = std::numeric_limits<std::int64_t>::max();
   std::vector<std::int64_t> sum(static_cast<std::size_t>(k));
-  for (index_t a = 0; a < k; ++a)
+  for (index_t a = 0; a < k; ++a) {
+    std::int64_t& total = sum[static_cast<std::size_t>(a)];
+    // No bit of any count as high as this: the sum cannot overflow, and no count is negative.
+    std::uint64_t bits = 0, fast_total = 0;
+    for (index_t b = 0; b < k; ++b) {
+      bits |= static_cast<std::uint64_t>(joint(a, b));
+      fast_total += static_cast<std::uint64_t>(joint(a, b));
+    }
+    if (bits <= static_cast<std::uint64_t>(most / k)) {
+      total = static_cast<std::int64_t>(fast_total);
+      continue;
+    }
     for (index_t b = 0; b < k; ++b) {
       if (joint(a, b) < 0)
         fail<value_error>(function, ": the joint counts ", joint(a, b), " rows of given class ", a, " and class ", b,
                           "; counts are not negative");
-      std::int64_t& total = sum[static_cast<std::size_t>(a)];
       if (static_cast<std::uint64_t>(joint(a, b)) > static_cast<std::uint64_t>(most - total))
         fail<value_error>(function, ": the joint counts ", joint(a, b), " rows of given class ", a, " and class ", b,
                           ", which takes the class above 2^63 - 1; was a negative number converted?");
       total += static_cast<std::int64_t>(joint(a, b));
     }
+  }
   return sum;
 }
 

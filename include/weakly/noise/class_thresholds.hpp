@@ -65,17 +65,18 @@ class class_threshold_estimator {
     const matrix_view<const T> p = view(prob);
     detail::require_extent("class_threshold_estimator::add: prob", p, 0, y.extent(0));
     detail::require_extent("class_threshold_estimator::add: prob", p, 1, classes_);
-    detail::require_labels("class_threshold_estimator::add", y, classes_);
+    detail::require_labels(ex, "class_threshold_estimator::add", y, classes_);
 
     detail::shared_status rejected;
-    // A part of a sum is added to at most 2^18 times before it is normalised: by chunks of 2^13 rows, or by single
-    // rows.
-    const index_t block = classes_ <= small ? index_t(1) << 31 : index_t(1) << 18;
+    // A part of a sum may be added to 2^18 times before it is normalised: by chunks of 2^13 rows, or by single rows,
+    // which take a table only where they are few.
+    const bool by_table = classes_ <= most_in_table && y.extent(0) >= classes_;
+    const index_t block = by_table ? index_t(1) << 30 : index_t(1) << 18;
     for (index_t start = 0; start < y.extent(0); start += block) {
       // Only one entry of a row is touched, so a chunk is counted in rows.
       for_row_chunks(ex, std::min(block, y.extent(0) - start), 8, [&](index_t first, index_t last) {
-        rejected.merge(classes_ <= small ? add_small<Label, T>(y, p, start + first, start + last)
-                                         : add_large<Label, T>(y, p, start + first, start + last));
+        rejected.merge(by_table ? add_by_table<Label, T>(y, p, start + first, start + last)
+                                : add_one_by_one<Label, T>(y, p, start + first, start + last));
       });
       normalise();
     }
@@ -137,7 +138,7 @@ class class_threshold_estimator {
 
  private:
   static constexpr index_t parts = 5;
-  static constexpr index_t small = 128;
+  static constexpr index_t few = 128, most_in_table = 1024;
 
   std::int64_t* part(index_t p) { return state_.data() + p * classes_; }
   const std::int64_t* part(index_t p) const { return state_.data() + p * classes_; }
@@ -150,19 +151,32 @@ class class_threshold_estimator {
 
   void add_shared(index_t c, detail::class_sum s) {
     s.probability.normalise();
-    detail::atomic_add(part(0)[c], s.rows);
-    detail::atomic_add(part(1)[c], s.probability.whole);
-    detail::atomic_add(part(2)[c], s.probability.high);
-    detail::atomic_add(part(3)[c], s.probability.middle);
-    detail::atomic_add(part(4)[c], s.probability.low);
+    const std::int64_t found[] = {s.rows, s.probability.whole, s.probability.high, s.probability.middle,
+                                  s.probability.low};
+    for (index_t q = 0; q < parts; ++q)
+      if (found[q] != 0) detail::atomic_add(part(q)[c], found[q]);
   }
 
-  // Few classes: a table on the stack, because threads would otherwise fight for the same few lines.
+  // One line of a wide row, far from the last: nothing but a hint brings it near in time.
   template <class Label, class T>
-  status add_small(const vector_view<const Label>& y, const matrix_view<const T>& p, index_t first, index_t last) {
-    detail::class_sum table[small];
+  static void prefetch_row(const vector_view<const Label>& y, const matrix_view<const T>& p, index_t i, index_t last) {
+    constexpr index_t ahead = 24;
+    if (last - i > ahead) simd::prefetch(&p(i + ahead, static_cast<index_t>(y(i + ahead))));
+  }
+
+  // A table on the stack, because threads would otherwise fight for the same lines.
+  template <class Label, class T>
+  status add_by_table(const vector_view<const Label>& y, const matrix_view<const T>& p, index_t first, index_t last) {
+    return classes_ <= few ? add_by_table_of<few, Label, T>(y, p, first, last)
+                           : add_by_table_of<most_in_table, Label, T>(y, p, first, last);
+  }
+  template <index_t Most, class Label, class T>
+  status add_by_table_of(const vector_view<const Label>& y, const matrix_view<const T>& p, index_t first,
+                         index_t last) {
+    detail::class_sum table[std::size_t(Most)];
     status bad = no_bad_rows();
     for (index_t i = first; i < last; ++i) {
+      if (Most > few) prefetch_row<Label, T>(y, p, i, last);
       const auto c = static_cast<index_t>(y(i));
       const auto x = static_cast<arithmetic_t<T>>(p(i, c));
       if constexpr (std::is_same_v<arithmetic_t<T>, float>) {
@@ -185,14 +199,12 @@ class class_threshold_estimator {
     return bad;
   }
 
-  // Many classes: two rows of a chunk seldom share one, so straight into the shared state.
+  // Many classes or few rows: two rows of a chunk seldom share a class, so straight into the shared state.
   template <class Label, class T>
-  status add_large(const vector_view<const Label>& y, const matrix_view<const T>& p, index_t first, index_t last) {
-    // One line a row, far from the last: nothing but a hint brings it near in time.
-    constexpr index_t ahead = 24;
+  status add_one_by_one(const vector_view<const Label>& y, const matrix_view<const T>& p, index_t first, index_t last) {
     status bad = no_bad_rows();
     for (index_t i = first; i < last; ++i) {
-      if (last - i > ahead) simd::prefetch(&p(i + ahead, static_cast<index_t>(y(i + ahead))));
+      prefetch_row<Label, T>(y, p, i, last);
       const auto c = static_cast<index_t>(y(i));
       const auto x = static_cast<arithmetic_t<T>>(p(i, c));
       if (!detail::plausible_probability(x)) {

@@ -28,6 +28,11 @@ struct confident_joint_options {
   compatibility compat = compatibility::none;
 };
 
+struct confident_joint_result;
+template <executor Exec, label_vector Labels, real_matrix Prob>
+confident_joint_result confident_joint(Exec&& ex, const Labels& labels, const Prob& prob,
+                                       confident_joint_options options = {});
+
 /// Counts of (given label, confident guess): the unnormalised joint of noisy and true labels.
 ///
 ///     C(a, b) = #{ i : label(i) = a, guess(i) = b },  then C(a, a) = max(C(a, a), 1) for every class a that has rows
@@ -60,14 +65,10 @@ class confident_joint_estimator {
     using T = typename view_t<const Prob&>::value_type;
     const vector_view<const Label> y = view(labels);
     const matrix_view<const T> p = view(prob);
-    const index_t k = classes();
     detail::require_extent("confident_joint_estimator::add: prob", p, 0, y.extent(0));
-    detail::require_extent("confident_joint_estimator::add: prob", p, 1, k);
-    detail::require_labels("confident_joint_estimator::add", y, k);
-    // Integers may be added in any grouping, so chunks are made large enough to make the merging of tables cheap.
-    for_row_chunks(ex, y.extent(0), k / 8, [&](index_t first, index_t last) {
-      detail::confident_count<Label, T>(y, p, bounds_, options_.compat, first, last, state_.data());
-    });
+    detail::require_extent("confident_joint_estimator::add: prob", p, 1, classes());
+    detail::require_labels(ex, "confident_joint_estimator::add", y, classes());
+    count<Label, T>(ex, y, p);
   }
   template <label_vector Labels, real_matrix Prob>
   void add(const Labels& labels, const Prob& prob) {
@@ -112,6 +113,19 @@ class confident_joint_estimator {
   std::span<const std::int64_t> state() const { return state_; }
 
  private:
+  template <executor Exec, label_vector Labels, real_matrix Prob>
+  friend confident_joint_result confident_joint(Exec&& ex, const Labels& labels, const Prob& prob,
+                                                confident_joint_options options);
+
+  // Labels have been checked.
+  template <class Label, class T, class Exec>
+  void count(Exec&& ex, const vector_view<const Label>& y, const matrix_view<const T>& p) {
+    // Integers may be added in any grouping, so chunks are made large enough to make the merging of tables cheap.
+    for_row_chunks(ex, y.extent(0), classes() / 8, [&](index_t first, index_t last) {
+      detail::confident_count<Label, T>(y, p, bounds_, options_.compat, first, last, state_.data());
+    });
+  }
+
   matrix<std::int64_t> take_counts() {
     const index_t k = classes();
     const std::vector<std::int64_t> rows = label_counts();
@@ -148,14 +162,18 @@ struct confident_joint_result {
 /// O(n k).
 template <executor Exec, label_vector Labels, real_matrix Prob>
 confident_joint_result confident_joint(Exec&& ex, const Labels& labels, const Prob& prob,
-                                       confident_joint_options options = {}) {
-  detail::require_extent("confident_joint: prob", view(prob), 0, view(labels).extent(0));
-  class_threshold_estimator exact(view(prob).extent(1));
+                                       confident_joint_options options) {
+  using Label = typename view_t<const Labels&>::value_type;
+  using T = typename view_t<const Prob&>::value_type;
+  const vector_view<const Label> y = view(labels);
+  const matrix_view<const T> p = view(prob);
+  detail::require_extent("confident_joint: prob", p, 0, y.extent(0));
+  class_threshold_estimator exact(p.extent(1));
   exact.add(ex, labels, prob);
   std::vector<double> thresholds =
       options.compat == compatibility::cleanlab ? cleanlab_thresholds(labels, prob) : exact.finish();
   confident_joint_estimator joint(thresholds, options);
-  joint.add(ex, labels, prob);
+  joint.count<Label, T>(ex, y, p);
   confident_joint_result result;
   result.thresholds = std::move(thresholds);
   result.label_counts = joint.label_counts();

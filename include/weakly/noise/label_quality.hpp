@@ -130,13 +130,20 @@ requires std::is_floating_point_v<T> WEAKLY_INLINE double greatest_other(const e
   using batch = simd::batch<T>;
   if (row.stride != 1 || k < 2) return greatest_other<exact_row<T>>(row, label, k);
   lane_maxima<T> found;
-  if (k >= batch::size && k <= 2 * batch::size) {
+  if (k <= 2 * batch::size) {
     // Rows this short are read without a branch that depends on the label.
     static constexpr T lane_number[] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
     static_assert(batch::size <= 16);
-    for (const index_t first : {index_t(0), k - batch::size}) {
+    const auto take_others = [&](batch x, index_t first) {
       const simd::mask<T> own = simd::load(lane_number) == batch(static_cast<T>(label - first));
-      found.take(simd::select(own, found.nothing, simd::load(row.first + first)));
+      found.take(simd::select(own, found.nothing, x));
+    };
+    simd::prefetch(row.first + 512);  // the hardware stops fetching ahead at the end of a page
+    if (k < batch::size) {
+      take_others(simd::load_partial(row.first, k, found.nothing), 0);
+    } else {
+      take_others(simd::load(row.first), 0);
+      take_others(simd::load(row.first + k - batch::size), k - batch::size);
     }
   } else {
     found.take(row.first, label);
@@ -288,18 +295,22 @@ void label_quality(Exec&& ex, const Labels& labels, const Prob& prob, std::span<
   if (!thresholds.empty() && static_cast<index_t>(thresholds.size()) != k)
     detail::fail<shape_error>("label_quality: ", thresholds.size(), " thresholds for ", k, " classes");
   detail::require_quality_options("label_quality", options.score, thresholds, 1);
-  detail::require_labels("label_quality", y, k);
+  detail::require_labels(ex, "label_quality", y, k);
   const auto shift = detail::threshold_shift::of<T>(thresholds);
-  // The usual score of short rows would take less time than calls and choices a row.
-  const bool plain_margin =
-      options.score == quality_score::normalized_margin && thresholds.empty() && options.compat == compatibility::none;
-  const bool whole_row = options.score != quality_score::self_confidence || !thresholds.empty();
-  for_row_chunks(ex, y.extent(0), whole_row ? k : 8, [&](index_t first, index_t last) {
-    for (index_t i = first; i < last; ++i) {
-      const auto label = static_cast<index_t>(y(i));
-      o(i) = static_cast<R>(plain_margin ? detail::margin_score(detail::exact_row_of(p, i), label, k)
-                                         : detail::quality_of<T>(p, i, label, thresholds, shift, options));
-    }
+  // The usual scores of short rows would take less time than calls and choices a row.
+  const bool plain = thresholds.empty() && options.compat == compatibility::none;
+  const bool one_entry = plain && options.score == quality_score::self_confidence;
+  const bool plain_margin = plain && options.score == quality_score::normalized_margin;
+  for_row_chunks(ex, y.extent(0), one_entry ? 8 : k, [&](index_t first, index_t last) {
+    const auto score_rows = [&](auto score) {
+      for (index_t i = first; i < last; ++i) o(i) = static_cast<R>(score(i, static_cast<index_t>(y(i))));
+    };
+    if (one_entry) return score_rows([&](index_t i, index_t label) { return detail::exact_row_of(p, i)[label]; });
+    if (plain_margin)
+      return score_rows(
+          [&](index_t i, index_t label) { return detail::margin_score(detail::exact_row_of(p, i), label, k); });
+    score_rows(
+        [&](index_t i, index_t label) { return detail::quality_of<T>(p, i, label, thresholds, shift, options); });
   });
 }
 

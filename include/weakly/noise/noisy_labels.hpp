@@ -162,7 +162,7 @@ void independent_noisy_labels(Exec&& ex, index_t first_row, const Labels& true_l
   const index_t k = cumulative.rows();
   detail::require_same_shape("independent_noisy_labels: true_labels and out", y, o);
   detail::require_class_fits<Given>("independent_noisy_labels", k);
-  detail::require_labels("independent_noisy_labels", y, k);
+  detail::require_labels(ex, "independent_noisy_labels", y, k);
   if (first_row < 0)
     detail::fail<option_error>("independent_noisy_labels: first_row = ", first_row, "; rows count from 0");
   for (index_t b = 0; b < k; ++b)

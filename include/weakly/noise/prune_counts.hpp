@@ -77,7 +77,7 @@ template <class T, class F>
 void for_each_prune_row(const matrix_view<const T>& c, std::span<const std::int64_t> label_counts,
                         std::span<const std::int64_t> to_remove, const prune_counts_options& options, F f) {
   const index_t k = c.extent(0);
-  joint_row_sums("prune_counts", c);
+  const std::vector<std::int64_t> row_sum = joint_row_sums("prune_counts", c);
   require_label_counts("prune_counts", label_counts, k);
   if (!(options.frac_noise >= 0 && options.frac_noise <= 1))
     fail<option_error>("prune_counts: frac_noise = ", options.frac_noise, "; it is a share in [0, 1]");
@@ -97,11 +97,9 @@ void for_each_prune_row(const matrix_view<const T>& c, std::span<const std::int6
   std::vector<std::int64_t> weight(static_cast<std::size_t>(k)), pruned_to(static_cast<std::size_t>(k));
   for (index_t a = 0; a < k; ++a) {
     const auto row = static_cast<std::size_t>(a);
-    std::int64_t errors = 0;
-    for (index_t b = 0; b < k; ++b) {
-      weight[static_cast<std::size_t>(b)] = b == a ? 0 : static_cast<std::int64_t>(c(a, b));
-      errors += weight[static_cast<std::size_t>(b)];
-    }
+    for (index_t b = 0; b < k; ++b) weight[static_cast<std::size_t>(b)] = static_cast<std::int64_t>(c(a, b));
+    const std::int64_t errors = row_sum[row] - weight[row];
+    weight[row] = 0;
     const std::int64_t wanted =
         to_remove.empty() ? std::llround(options.frac_noise * static_cast<double>(errors)) : to_remove[row];
     const std::int64_t room = std::max<std::int64_t>(label_counts[row] - options.min_examples_per_class, 0);

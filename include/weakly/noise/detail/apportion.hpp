@@ -39,8 +39,16 @@ inline void apportion(std::span<const std::int64_t> weight, std::int64_t total, 
   for (std::size_t j = 0; j < weight.size(); ++j) {
     if (weight[j] == 0) continue;
     const wide_unsigned product = static_cast<wide_unsigned>(weight[j]) * static_cast<wide_unsigned>(total);
-    share[j] = static_cast<std::int64_t>(product / static_cast<wide_unsigned>(sum));
-    cells.push_back({static_cast<std::uint64_t>(product % static_cast<wide_unsigned>(sum)), j});
+    std::uint64_t remainder;
+    if (product >> 64 == 0) {  // nearly always, and a 64-bit division gives both at once
+      const auto small = static_cast<std::uint64_t>(product);
+      share[j] = static_cast<std::int64_t>(small / static_cast<std::uint64_t>(sum));
+      remainder = small % static_cast<std::uint64_t>(sum);
+    } else {
+      share[j] = static_cast<std::int64_t>(product / static_cast<wide_unsigned>(sum));
+      remainder = static_cast<std::uint64_t>(product % static_cast<wide_unsigned>(sum));
+    }
+    cells.push_back({remainder, j});
     left -= share[j];
   }
   std::partial_sort(cells.begin(), cells.begin() + left, cells.end());

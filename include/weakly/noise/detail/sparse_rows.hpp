@@ -79,7 +79,7 @@ void require_sparse_rows(Exec&& ex, std::string_view function, const vector_view
   if (lists.class_index.extent(0) != lists.prob.extent(0))
     fail<shape_error>(function, ": ", lists.class_index.extent(0), " classes and ", lists.prob.extent(0),
                       " probabilities");
-  require_labels(function, labels, k);
+  require_labels(ex, function, labels, k);
   const auto is_good = [&](index_t i) {
     return lists.has_good_bounds(i) && lists.first_bad_entry(i, k) == lists.begin(i + 1);
   };
