@@ -1,6 +1,14 @@
 // SPDX-License-Identifier: MIT
 #include "loss_checks.hpp"
 
+#include <weakly/loss/brier.hpp>
+#include <weakly/loss/cross_entropy.hpp>
+#include <weakly/loss/focal.hpp>
+#include <weakly/loss/generalized_cross_entropy.hpp>
+#include <weakly/loss/jensen_shannon.hpp>
+#include <weakly/loss/ldr_kl.hpp>
+#include <weakly/loss/mean_absolute_error.hpp>
+#include <weakly/loss/robust_log_loss.hpp>
 #include <weakly/loss/row_loss.hpp>
 
 #include <cmath>
@@ -50,6 +58,37 @@ bool same_bits(const std::vector<T>& a, const std::vector<T>& b, std::size_t fro
 }  // namespace
 
 TEST_CASE("softmax_loss takes a formula of one's own") { loss_checks::check_loss(call, plain); }
+
+TEST_CASE_TEMPLATE("a class whose score is -inf has a gradient of exactly zero", T, float, double) {
+  using batch = loss_checks::batch_of_rows<T>;
+  const auto none_left = [](auto loss_of) {
+    for (const weakly::index_t k : {3, 40, 300, 5000})
+      for (const double scale : {1.0, 100.0}) {
+        CAPTURE(k);
+        CAPTURE(scale);
+        batch b(7, k, scale, 4);
+        const auto excluded = [&](weakly::index_t i, weakly::index_t j) {
+          return j % 3 == 0 && j != b.label[std::size_t(i)];
+        };
+        for (weakly::index_t i = 0; i < b.n; ++i)
+          for (weakly::index_t j = 0; j < k; ++j)
+            if (excluded(i, j)) b.logits[std::size_t(i * k + j)] = -std::numeric_limits<T>::infinity();
+        loss_of(b);
+        int not_zero = 0;
+        for (weakly::index_t i = 0; i < b.n; ++i)
+          for (weakly::index_t j = 0; j < k; ++j) not_zero += excluded(i, j) && b.grad[std::size_t(i * k + j)] != T(0);
+        CHECK(not_zero == 0);
+      }
+  };
+  none_left([](batch& b) { weakly::cross_entropy(b.x(), b.label, b.loss, b.g()); });
+  none_left([](batch& b) { weakly::focal(b.x(), b.label, b.loss, b.g()); });
+  none_left([](batch& b) { weakly::generalized_cross_entropy(b.x(), b.label, b.loss, b.g()); });
+  none_left([](batch& b) { weakly::mean_absolute_error(b.x(), b.label, b.loss, b.g()); });
+  none_left([](batch& b) { weakly::jensen_shannon(b.x(), b.label, b.loss, b.g()); });
+  none_left([](batch& b) { weakly::brier(b.x(), b.label, b.loss, b.g()); });
+  none_left([](batch& b) { weakly::robust_log_loss(b.x(), b.label, b.loss, b.g()); });
+  none_left([](batch& b) { weakly::ldr_kl(b.x(), b.label, b.loss, b.g()); });
+}
 
 TEST_CASE_TEMPLATE("gradients too large for the caches have the bits of small batches", T, float, double) {
   using weakly::index_t;
