@@ -65,7 +65,8 @@ class observed_rows {
   static_assert(longest_kept >= softmax_tile<T>::elements);
 
   // A row is plain where its sum over what was observed reaches one, no exponential of it exceeds the other and none is
-  // lost that could matter: quotients are finite then. That does not depend on what is asked for.
+  // lost: quotients are finite then. What is not plain may be so once its greatest score is taken out, and is settled
+  // then where what is lost is less than a rounding of both sums. That does not depend on what is asked for.
   static constexpr T least_plain = sizeof(T) == 4 ? T(0x1p-50) : T(0x1p-480);
   static constexpr T greatest_plain = sizeof(T) == 4 ? T(0x1p50) : T(0x1p480);
   // Scores below it have a probability of zero in T in every plain row.
@@ -80,6 +81,7 @@ class observed_rows {
     // Whether NaN, infinity or what would overflow or was lost may be among them, even where nothing of it was
     // observed.
     bool beyond() const { return lost || !(greatest <= greatest_plain); }
+    bool settled() const { return in >= least_plain && greatest <= greatest_plain && (!lost || out >= least_plain); }
   };
 
   class plain_parts {
@@ -91,6 +93,12 @@ class observed_rows {
       parts p = outside ? split<true>(x, c, count, u, t, between) : split<false>(x, c, count, u, t, between);
       if (!(p.least > floor_)) clear_excluded(x, c, count, u, t, outside, p);
       return p;
+    }
+
+    /// As `split` for a row less its greatest score, which `room` gets.
+    parts split_shifted(const T* x, const T* c, index_t count, T* room, T* u, T* t) const {
+      map_batches(x, count, room, [top = batch(simd::max(x, count))](batch b) { return b - top; });
+      return split(room, c, count, u, t, true, nothing_between());
     }
 
     /// Whether a row has an exponential that is no plain one.
@@ -164,13 +172,14 @@ class observed_rows {
     }
 
     void clear_excluded(const T* x, const T* c, index_t count, T* u, T* v, bool outside, parts& p) const {
-      for (index_t j = 0; j < count; ++j) {
-        const T z = c == nullptr ? x[j] : x[j] + c[j];
-        if (exp_(batch(z))[0] > floor_) continue;
-        p.lost |= z > vanishing;
-        u[j] = 0;
-        if (outside) v[j] = 0;
-      }
+      for_batches<T>(count, [&](auto at) {
+        batch z = at.load(x);
+        if (c != nullptr) z += at.load(c);
+        const auto gone = exp_(z) <= batch(floor_);
+        p.lost |= simd::any(gone & (z > batch(vanishing)));
+        at.store(u, simd::select(gone, T(0), at.load(u)));
+        if (outside) at.store(v, simd::select(gone, T(0), at.load(v)));
+      });
       p.in = simd::sum(static_cast<const T*>(u), count);
       if (outside) p.out = simd::sum(static_cast<const T*>(v), count);
     }
@@ -342,15 +351,35 @@ class observed_rows {
         fold_short_rows<row_sum<T>>(u, rows, k, of.in);
         if (outside) fold_short_rows<row_sum<T>>(v, rows, k, of.out);
       }
-      const bool all_plain = of.fill(rows, outside) && !beyond;
       T *const to_q = posteriors.room(), *const to_g = gradients.room();
       posteriors.drain();
       gradients.drain();
-      const bool scaled_later = single && all_plain && posteriors.streams() && !holds(u, k, of.in[0]);
+      index_t unsettled[std::size_t(capacity)], unsettled_rows = 0;
+      if (!of.fill(rows, outside) || beyond) {
+        for (index_t r = 0; r < rows; ++r) {
+          const index_t at = r * k;
+          if (of.in[r] >= least_plain && !(beyond && plain.beyond(x + at, ratio, k))) continue;
+          status reported_already = no_bad_rows();
+          observed.weights_of_rows(start + r, 1, to_g, log_scale + r, reported_already);
+          const parts p = plain.split_shifted(x + at, ratio, k, to_q, u + at, to_g);
+          of.in[r] = p.in;
+          of.out[r] = p.out;
+          std::copy_n(to_g, k, v + at);
+          if (p.settled()) continue;
+          // Left to be done in double. Sums of one, so that nothing slow is done with it here.
+          unsettled[unsettled_rows++] = r;
+          of.in[r] = 1;
+          of.out[r] = 0;
+          std::fill_n(u + at, k, T(0));
+          std::fill_n(v + at, k, T(0));
+        }
+        of.fill(rows, outside);
+      }
+      const bool scaled_later = single && unsettled_rows == 0 && posteriors.streams() && !holds(u, k, of.in[0]);
       if (posteriors.wanted() && !scaled_later) posterior_rows(u, of.in, of.of_in, rows, k, to_q);
       if (gradients.wanted()) gradient_rows(u, v, of.outside, of.inside, rows, k, to_g);
-      for (index_t r = 0; r < rows && !all_plain; ++r) {
-        if (of.in[r] >= least_plain && !(beyond && plain.beyond(x + r * k, ratio, k))) continue;
+      for (index_t left = 0; left < unsettled_rows; ++left) {
+        const index_t r = unsettled[left];
         log_scale[r] = 0;
         of.value[r] = exact_kept_row(start + r, bad, [&](index_t column, index_t some, const T* qs, const T* gs) {
           if (posteriors.wanted()) std::copy_n(qs, some, to_q + r * k + column);
@@ -397,8 +426,7 @@ class observed_rows {
         beyond |= p.beyond();
       }
       if (!well_formed) bad.malformed.report(i);
-      of.fill(1, outside);
-      if (of.in[0] >= least_plain && !beyond) {
+      if (of.fill(1, outside) && !beyond) {
         for (index_t j = 0; j < k && !(posterior.empty() && grad.empty()); j += block) {
           const index_t count = std::min(block, k - j);
           split(j, count);
@@ -469,11 +497,12 @@ class observed_rows {
     };
 
     wide best_in = nothing, best_out = nothing;
-    bool number = true;
+    bool number = true, marks_only = log_ratio.empty();
     for_blocks([&](index_t, index_t count) {
       for_batches<double>(count, [&](auto at) {
         const wide x = at.load(z, nothing), r = at.load(ratio), l = at.load(log_t, nothing);
         number &= simd::all((x < wide(inf)) & (r < wide(inf)));
+        marks_only &= simd::all((l == wide(0.0)) | (l == wide(nothing)));
         const wide possible = simd::select(r > wide(nothing), x, nothing);
         best_in = simd::max(simd::select(l > wide(nothing), possible, nothing), best_in);
         best_out = simd::max(simd::select(l < wide(0.0), possible, nothing), best_out);
@@ -490,6 +519,7 @@ class observed_rows {
     }
     const bool outside = origin_out > nothing;
     const wide from_in = origin_in, from_out = outside ? origin_out : 0.0;
+    if (marks_only) return exact_marked_row(for_blocks, z, log_t, origin_in, origin_out, q, g, made);
     const auto a = [&](wide x, wide r, wide l) {
       return simd::select((r > wide(nothing)) & (l > wide(nothing)), ((x - from_in) + r) + l, nothing);
     };
@@ -532,13 +562,70 @@ class observed_rows {
         at.store(wide_q, posterior_of);
         at.store(wide_g, against * (outer(x, r, l) / of_out - posterior_of));
       });
-      for (index_t j = 0; j < count; ++j) {
-        q[j] = static_cast<T>(wide_q[j]);
-        g[j] = static_cast<T>(wide_g[j]);
-      }
+      narrow(wide_q, count, q);
+      narrow(wide_g, count, g);
       made(column, count, static_cast<const T*>(q), static_cast<const T*>(g));
     });
     return static_cast<T>(math::softplus(gap));
+  }
+
+  // The same for a set, whose classes count on one side alone, with nothing added to the scores: one exponential a
+  // class, from the greatest score of its side.
+  template <class ForBlocks, class Made>
+  T exact_marked_row(ForBlocks for_blocks, const double* z, const double* const& log_t, double origin_in,
+                     double origin_out, T* q, T* g, Made made) const {
+    using wide = simd::batch<double>;
+    constexpr double nothing = -std::numeric_limits<double>::infinity();
+    const index_t k = scores.columns();
+    const wide from_in = origin_in, from_out = origin_out > nothing ? origin_out : 0.0;
+    double kept[std::size_t(block)];
+    const auto exponentials = [&](index_t, index_t count) {
+      for_batches<double>(count, [&](auto at) {
+        const auto member = at.load(log_t, nothing) == wide(0.0);
+        at.store(kept, simd::exp(at.load(z, nothing) - simd::select(member, from_in, from_out)));
+      });
+    };
+    wide sum_in = 0.0, sum_out = 0.0;
+    for_blocks([&](index_t column, index_t count) {
+      exponentials(column, count);
+      for_batches<double>(count, [&](auto at) {
+        const auto member = at.load(log_t, nothing) == wide(0.0);
+        const wide e = at.load(kept);
+        sum_in += simd::select(member, e, 0.0);
+        sum_out += simd::select(member, 0.0, e);
+      });
+    });
+    const double in = simd::reduce_add(sum_in), out = simd::reduce_add(sum_out);
+    const double gap = out > 0 ? (origin_out - origin_in) + (std::log(out) - std::log(in)) : nothing;
+    const double against = math::sigmoid(gap);
+    const wide of_in = in, of_out = out > 0 ? out / against : 1.0, inside = -against;
+    const auto write = [&](index_t column, index_t count) {
+      double wide_q[std::size_t(block)], wide_g[std::size_t(block)];
+      for_batches<double>(count, [&](auto at) {
+        const auto member = at.load(log_t, nothing) == wide(0.0);
+        const wide share = at.load(kept) / simd::select(member, of_in, of_out);
+        at.store(wide_q, simd::select(member, share, 0.0));
+        at.store(wide_g, simd::select(member, inside * share, share));
+      });
+      narrow(wide_q, count, q);
+      narrow(wide_g, count, g);
+      made(column, count, static_cast<const T*>(q), static_cast<const T*>(g));
+    };
+    if (k <= block) {
+      write(0, k);
+    } else {
+      for_blocks([&](index_t column, index_t count) {
+        exponentials(column, count);
+        write(column, count);
+      });
+    }
+    return static_cast<T>(math::softplus(gap));
+  }
+
+  // In T, where what would be denormal becomes zero, because making such numbers is slow.
+  static void narrow(const double* from, index_t count, T* to) {
+    constexpr double least = std::numeric_limits<T>::min();
+    for (index_t j = 0; j < count; ++j) to[j] = static_cast<T>(std::abs(from[j]) < least ? 0.0 : from[j]);
   }
 
   static void put_part(const row_sink<T>& to, index_t row, index_t column, index_t count, const T* from) {
