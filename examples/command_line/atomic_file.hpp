@@ -85,7 +85,7 @@ class temporaries {
     char path[PATH_MAX];
   };
   static inline std::array<slot, 4> slots_;  // zero, as all static storage
-  static constexpr std::array<int, 4> signals_ = {SIGINT, SIGTERM, SIGHUP, SIGPIPE};
+  static constexpr std::array<int, 7> signals_ = {SIGINT, SIGTERM, SIGHUP, SIGPIPE, SIGQUIT, SIGXCPU, SIGXFSZ};
 };
 
 /// A file that appears whole or not at all: bytes go to `path`.PID.tmp, and commit() renames that to `path`. Without

@@ -47,14 +47,7 @@ class auditor {
     r.like_cleanlab = options_.like_cleanlab;
 
     r.thresholds = thresholds(check);
-    weakly::confident_joint_estimator estimator(r.thresholds, {.compat = compat()});
-    data_.for_each("confident joint", exec_, false,
-                   [&](index_t first, const auto& p) { estimator.add(exec_, labels_of(first, p), p); });
-    const weakly::confident_joint_result joint{.thresholds = r.thresholds,
-                                               .label_counts = counts_,
-                                               .counts = estimator.finish(),
-                                               .off_diagonal_issues = estimator.off_diagonal_issues()};
-    r.confident_joint_raw = joint.counts;
+    weakly::confident_joint_result joint = counted(r.thresholds);
     r.confident_joint = weakly::calibrate_joint(joint.counts, counts_, {.compat = compat()});
     r.joint = weakly::joint_distribution(r.confident_joint);
     weakly::noise_estimate noise = weakly::noise_matrices(r.confident_joint, counts_, {.compat = compat()});
@@ -63,6 +56,7 @@ class auditor {
     r.inverse_noise_matrix = std::move(noise.inverse_noise_matrix);
     r.health = weakly::dataset_health(joint, r.confident_joint, compat());
     rank(r, issue_rows(joint, r.confident_joint));
+    r.confident_joint_raw = std::move(joint.counts);
     return r;
   }
 
@@ -115,6 +109,16 @@ class auditor {
     return estimator.finish();
   }
 
+  weakly::confident_joint_result counted(const std::vector<double>& thresholds) {
+    weakly::confident_joint_estimator estimator(thresholds, {.compat = compat()});
+    data_.for_each("confident joint", exec_, false,
+                   [&](index_t first, const auto& p) { estimator.add(exec_, labels_of(first, p), p); });
+    weakly::confident_joint_result joint{.thresholds = thresholds, .label_counts = counts_, .counts = {}};
+    joint.off_diagonal_issues = estimator.off_diagonal_issues();
+    joint.counts = std::move(estimator).finish();
+    return joint;
+  }
+
   template <class Labels, class View>
   void quality(const Labels& labels, const View& p, std::span<const double> thresholds, std::span<double> out) {
     weakly::label_quality_options how{.compat = compat()};
@@ -124,40 +128,52 @@ class auditor {
   }
 
   /// Scores and suggestions of the issue rows, then the ranking: ascending score, equal scores by row, NaN last.
-  void rank(audit_result& r, const std::vector<index_t>& rows) {
-    r.issues.reserve(rows.size());
+  void rank(audit_result& r, const row_set& rows) {
+    r.issues.reserve(static_cast<std::size_t>(std::count(rows.begin(), rows.end(), true)));
     std::vector<double> score(1);
-    data_.for_each_with("scores", exec_, rows, [&](index_t first, const auto& p, std::span<const index_t> here) {
-      for (const index_t row : here) {
-        const std::int32_t given = labels_[static_cast<std::size_t>(row)];
+    data_.for_each_with("scores", exec_, rows, [&](index_t first, const auto& p) {
+      for (index_t row = first; row < first + p.extent(0); ++row) {
+        if (!rows[static_cast<std::size_t>(row)]) continue;
         const weakly::matrix_view<const T> one = weakly::view(&p(row - first, 0), 1, p.extent(1));
         quality(labels_.subspan(static_cast<std::size_t>(row), 1), one, r.thresholds, score);
-        r.issues.push_back({row, given, most_probable(one), score[0]});
+        r.issues.emplace_back(row, labels_[static_cast<std::size_t>(row)], most_probable(one), score[0]);
       }
     });
     std::sort(r.issues.begin(), r.issues.end(), [](const issue& a, const issue& b) {
-      return weakly::is_more_suspicious(a.score, a.row, b.score, b.row);
+      return weakly::is_more_suspicious(a.score, a.row(), b.score, b.row());
     });
   }
 
-  static std::int32_t most_probable(const weakly::matrix_view<const T>& row) {
+  static index_t most_probable(const weakly::matrix_view<const T>& row) {
     index_t best = 0;
     for (index_t j = 1; j < row.extent(1); ++j)
       if (static_cast<weakly::arithmetic_t<T>>(row(0, j)) > static_cast<weakly::arithmetic_t<T>>(row(0, best)))
         best = j;
-    return static_cast<std::int32_t>(best);
+    return best;
   }
 
-  std::vector<index_t> issue_rows(const weakly::confident_joint_result& joint,
-                                  const weakly::matrix<std::int64_t>& calibrated) {
+  // The two rules that `both` joins are looked at one after the other: a pass more, and half of the memory.
+  row_set issue_rows(const weakly::confident_joint_result& joint, const weakly::matrix<std::int64_t>& calibrated) {
+    using enum weakly::issue_filter;
+    if (filter() != both) return issue_rows(filter(), joint, calibrated);
+    row_set rows = issue_rows(prune_by_class, joint, calibrated);
+    const row_set others = issue_rows(prune_by_noise_rate, joint, calibrated);
+    for (std::size_t i = 0; i < rows.size(); ++i) rows[i] = rows[i] && others[i];
+    return rows;
+  }
+
+  row_set issue_rows(weakly::issue_filter rule, const weakly::confident_joint_result& joint,
+                     const weakly::matrix<std::int64_t>& calibrated) {
     weakly::label_issue_estimator issues(joint, calibrated,
-                                         {.filter_by = filter(),
+                                         {.filter_by = rule,
                                           .frac_noise = options_.frac_noise,
                                           .min_examples_per_class = options_.min_examples_per_class,
                                           .compat = compat()});
     data_.for_each("label issues", exec_, false,
                    [&](index_t first, const auto& p) { issues.add(exec_, first, labels_of(first, p), p); });
-    return std::move(issues).finish();
+    row_set rows(labels_.size());
+    for (const index_t row : std::move(issues).finish()) rows[static_cast<std::size_t>(row)] = true;
+    return rows;
   }
 
   weakly::issue_filter filter() const {

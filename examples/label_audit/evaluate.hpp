@@ -70,7 +70,7 @@ class average_precision {
 /// How many of the issues are flipped rows.
 inline index_t hits(std::span<const issue> issues, std::span<const index_t> flipped) {
   return static_cast<index_t>(std::count_if(issues.begin(), issues.end(), [&](const issue& i) {
-    return std::binary_search(flipped.begin(), flipped.end(), i.row);
+    return std::binary_search(flipped.begin(), flipped.end(), i.row());
   }));
 }
 

@@ -23,6 +23,7 @@
 #include <new>
 #include <optional>
 #include <string>
+#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -125,17 +126,27 @@ audit_result audit_digits(Exec& exec, const digits& d, const options& o, progres
 
 void require_probabilities(const npy::npy_file& p) {
   constexpr index_t most_classes = 10000;
+  static_assert(most_classes < issue::most_classes);
   const auto refuse = [&](const std::string& what) { throw bad_input(p.name() + ": " + what); };
   if (p.rank() != 2)
     refuse("has shape " + p.shape_text() + "; class probabilities have shape (n, k), one column a class");
   if (!npy::is_real(p.type()))
     refuse("holds " + std::string(p.type_name()) + "; class probabilities are float16, float32 or float64");
+  if (p.rows() >= issue::most_rows)
+    refuse("has " + grouped(p.rows()) + " rows; this tool takes fewer than " + grouped(issue::most_rows));
   if (p.rows() == 0) refuse("has no rows; give the probabilities of at least one example");
   if (p.cols() < 2)
     refuse("has " + counted(p.cols(), "class column") + "; give one column a class, two or more (1 - p and p for two)");
   if (p.cols() > most_classes)
     refuse("has " + grouped(p.cols()) + " classes; this report holds k x k tables and takes at most " +
            grouped(most_classes) + ": call the library on lists of the top probabilities instead");
+  // A process that the system kills for its memory says nothing, so what is known before is said before.
+  const auto gib = [](double bytes) { return fixed(bytes / 0x1p30, 1) + " GiB"; };
+  const double tables = 74.0 * static_cast<double>(p.cols()) * static_cast<double>(p.cols());
+  const double memory = static_cast<double>(::sysconf(_SC_PHYS_PAGES)) * static_cast<double>(::sysconf(_SC_PAGESIZE));
+  if (memory > 0 && tables > memory)
+    refuse("has " + grouped(p.cols()) + " classes, whose k x k tables take " + gib(tables) + "; this machine has " +
+           gib(memory) + ": call the library on lists of the top probabilities instead");
 }
 
 template <class Exec>
@@ -163,7 +174,14 @@ audit_result audit_files(Exec& exec, const options& o, progress& bar) {
 
 void run(const options& o) {
   reports out(o);
-  weakly::thread_pool pool(static_cast<int>(o.threads));
+  std::optional<weakly::thread_pool> threads;
+  try {
+    threads.emplace(static_cast<int>(o.threads));
+  } catch (const std::system_error& e) {
+    throw bad_input("--threads " + std::to_string(o.threads) + ": they cannot all be started (" +
+                    std::string(e.code().message()) + "); pass fewer");
+  }
+  weakly::thread_pool& pool = *threads;
   audit_result r;
   std::optional<digits> d;
   {

@@ -24,6 +24,9 @@ namespace label_audit {
 using command_line::bad_input;
 using weakly::index_t;
 
+/// Some of the rows, a bit for each.
+using row_set = std::vector<bool>;
+
 /// n rows of k class probabilities, read a few at a time. T is float, double or weakly::half, as they are stored.
 template <class T>
 class probability_source {
@@ -118,17 +121,15 @@ class batches {
     }
   }
 
-  /// As for_each, but only for batches that hold one of `wanted` (ascending).
+  /// As for_each, but only for batches that hold one of the rows wanted.
   template <weakly::executor Exec, class F>
-  void for_each_with(const char* what, Exec&& exec, std::span<const index_t> wanted, F&& f) {
-    for (std::size_t at = 0; at < wanted.size();) {
-      const index_t first = wanted[at] / rows_ * rows_;
+  void for_each_with(const char* what, Exec&& exec, const row_set& wanted, F&& f) {
+    for (index_t first = 0; first < rows(); first += rows_) {
       const index_t count = std::min(rows_, rows() - first);
+      if (std::find(wanted.begin() + first, wanted.begin() + first + count, true) == wanted.begin() + first + count)
+        continue;
       bar_.step(what, first, rows());
-      std::size_t end = at;
-      while (end < wanted.size() && wanted[end] < first + count) ++end;
-      visit(exec, first, count, false, [&](index_t from, const auto& p) { f(from, p, wanted.subspan(at, end - at)); });
-      at = end;
+      visit(exec, first, count, false, f);
     }
   }
 
@@ -161,6 +162,14 @@ class batches {
           good &= x >= -rules_.slack && x <= most;  // false for NaN
           sum += rules_.normalise ? std::max(x, 0.0) : x;
         }
+        // Where a sum would overflow, the row is divided by its greatest entry first.
+        double unit = 1;
+        if (rules_.normalise && good && !std::isfinite(sum)) {
+          for (index_t j = 0; j < k; ++j) unit = std::max(unit, static_cast<double>(static_cast<arithmetic>(row[j])));
+          sum = 0;
+          for (index_t j = 0; j < k; ++j)
+            sum += std::max(static_cast<double>(static_cast<arithmetic>(row[j])), 0.0) / unit;
+        }
         if (rules_.normalise)
           good = good && sum > 0;
         else if (!rules_.any_sum)
@@ -169,7 +178,7 @@ class batches {
         if (good && rules_.normalise)
           for (index_t j = 0; j < k; ++j) {
             const auto x = static_cast<double>(static_cast<arithmetic>(row[j]));
-            row[j] = T(static_cast<arithmetic>(std::max(x, 0.0) / sum));
+            row[j] = T(static_cast<arithmetic>(std::max(x, 0.0) / unit / sum));
           }
       }
       bad.merge(here);

@@ -138,9 +138,9 @@ class html_report {
     for (std::size_t i = 0; i < shown; ++i) {
       const issue& x = r_.issues[i];
       out_ += "<figure";
-      if (r_.flip && original(x.row) >= 0) out_ += " class=\"found\"";
-      out_ += ">" + svg_digit(pictures_->pictures[at(x.row)]) + "<figcaption><b>" + name(x.given) +
-              " <span class=\"to\">→ " + name(x.suggested) + "</span></b>row " + std::to_string(x.row) + "<br>" +
+      if (r_.flip && original(x.row()) >= 0) out_ += " class=\"found\"";
+      out_ += ">" + svg_digit(pictures_->pictures[at(x.row())]) + "<figcaption><b>" + name(x.given()) +
+              " <span class=\"to\">→ " + name(x.suggested()) + "</span></b>row " + std::to_string(x.row()) + "<br>" +
               brief(x.score) + "</figcaption></figure>";
     }
     out_ += "</div>";
@@ -271,12 +271,12 @@ class html_report {
 
   void one_issue(std::size_t i) {
     const issue& x = r_.issues[i];
-    out_ += "<tr><td class=\"num soft\">" + std::to_string(i + 1) + "</td><td class=\"num\">" + std::to_string(x.row) +
-            "</td>";
-    if (pictures_) out_ += "<td>" + svg_digit(pictures_->pictures[at(x.row)], "tiny") + "</td>";
-    out_ += "<td class=\"name\">" + name(x.given) + "</td><td class=\"name\">" + name(x.suggested) + "</td>";
+    out_ += "<tr><td class=\"num soft\">" + std::to_string(i + 1) + "</td><td class=\"num\">" +
+            std::to_string(x.row()) + "</td>";
+    if (pictures_) out_ += "<td>" + svg_digit(pictures_->pictures[at(x.row())], "tiny") + "</td>";
+    out_ += "<td class=\"name\">" + name(x.given()) + "</td><td class=\"name\">" + name(x.suggested()) + "</td>";
     if (r_.flip) {
-      const std::int32_t before = original(x.row);
+      const std::int32_t before = original(x.row());
       out_ += before < 0 ? "<td class=\"soft\">the same</td>" : "<td class=\"yes\">" + name(before) + "</td>";
     }
     out_ += "<td class=\"num\">" + brief(x.score) + "</td><td>" + meter(x.score, "cool") + "</td></tr>";

@@ -31,7 +31,7 @@ class json_writer {
     field("filter_by", json_string(r.filter_by));
     field("score", json_string(r.score));
     field("num_issues", std::to_string(r.issues.size()));
-    list("issues", r.issues, [](const issue& i) { return std::to_string(i.row); });
+    list("issues", r.issues, [](const issue& i) { return std::to_string(i.row()); });
     field("off_diagonal_issues", std::to_string(r.health.off_diagonal_issues));
     field("calibrated_issues", std::to_string(r.health.calibrated_issues));
     field("health", json_number(r.health.confident_health));
@@ -129,7 +129,7 @@ template <class Out>
 void write_csv(Out& out, const audit_result& result) {
   out.write("index,given,suggested,score\n");
   for (const issue& i : result.issues)
-    out.write(std::to_string(i.row) + ',' + std::to_string(i.given) + ',' + std::to_string(i.suggested) + ',' +
+    out.write(std::to_string(i.row()) + ',' + std::to_string(i.given()) + ',' + std::to_string(i.suggested()) + ',' +
               json_number(i.score) + '\n');
 }
 

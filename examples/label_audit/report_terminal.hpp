@@ -100,8 +100,8 @@ class terminal_report {
     const std::size_t shown = std::min(rows_shown, r_.issues.size());
     for (std::size_t i = 0; i < shown; ++i) {
       const issue& x = r_.issues[i];
-      line(padded_left(std::to_string(x.row), 12) + "  " + padded_right(shortened(name(x.given), w), w) + "  " +
-           padded_right(shortened(name(x.suggested), w), std::max<std::size_t>(w, 9)) + "  " + brief(x.score));
+      line(padded_left(std::to_string(x.row()), 12) + "  " + padded_right(shortened(name(x.given()), w), w) + "  " +
+           padded_right(shortened(name(x.suggested()), w), std::max<std::size_t>(w, 9)) + "  " + brief(x.score));
     }
     if (shown < r_.issues.size())
       line(padded_left("...", 12) + "  and " + grouped(static_cast<index_t>(r_.issues.size() - shown)) +

@@ -14,13 +14,25 @@ namespace label_audit {
 
 using weakly::index_t;
 
-/// A row whose label is doubted. Lower score: more suspicious.
+/// A row whose label is doubted. Lower score: more suspicious. In 16 bytes, because there may be one for each row.
 struct issue {
-  index_t row;
-  std::int32_t given;
-  std::int32_t suggested;
+  static constexpr index_t most_rows = index_t{1} << 35, most_classes = index_t{1} << 14;
+
   double score;
+
+  issue(index_t row_number, index_t given_class, index_t suggested_class, double its_score)
+      : score(its_score),
+        packed_(
+            static_cast<std::uint64_t>((row_number * most_classes + given_class) * most_classes + suggested_class)) {}
+
+  index_t row() const { return static_cast<index_t>(packed_ >> 28); }
+  index_t given() const { return static_cast<index_t>(packed_ >> 14) % most_classes; }
+  index_t suggested() const { return static_cast<index_t>(packed_) % most_classes; }
+
+ private:
+  std::uint64_t packed_;
 };
+static_assert(sizeof(issue) == 16);
 
 /// What the run without corrupted labels found, beside the run with them.
 struct plain_run {

@@ -81,6 +81,7 @@ TEST_CASE("label_audit --normalise gives the numbers of rows that were normalise
   const fs::path folder = support::scratch_dir("audit_normalise");
   small_data d;
   d.write(folder);
+  const double plain_row[] = {d.at(5, 0), d.at(5, 1), d.at(5, 2)};
   const nlohmann::json plain = report_of(folder, {});
   for (std::int64_t i = 0; i < d.n; ++i)
     for (std::int64_t c = 0; c < 3; ++c) d.at(i, c) *= std::ldexp(1.0, static_cast<int>(i % 5));  // exact
@@ -90,6 +91,13 @@ TEST_CASE("label_audit --normalise gives the numbers of rows that were normalise
   CHECK(scaled.at("confident_joint_raw") == plain.at("confident_joint_raw"));
   for (std::size_t c = 0; c < 3; ++c)
     CHECK(scaled.at("thresholds")[c].get<double>() == doctest::Approx(plain.at("thresholds")[c].get<double>()));
+
+  // Sums beyond the range of a double; 2^1022 and what is a multiple of it are exact.
+  for (std::int64_t c = 0; c < 3; ++c) d.at(5, c) = std::ldexp(plain_row[static_cast<std::size_t>(c)], 1024);
+  d.write(folder);
+  const nlohmann::json huge = report_of(folder, {"--normalise"});
+  CHECK(huge.at("issues") == plain.at("issues"));
+  CHECK(huge.at("thresholds")[2].get<double>() == doctest::Approx(plain.at("thresholds")[2].get<double>()));
 
   d.at(2, 1) = -0.1;
   d.write(folder);
@@ -227,12 +235,29 @@ TEST_CASE("label_audit refuses bad usage in one line") {
       {{"--flip", "0"}, {"--flip 0"}},
       {{"--flip", "1"}, {"--flip 1"}},
       {{"--seed", "-1"}, {"--seed -1"}},
+      {{"--frac-noise", ""}, {"--frac-noise", "from 0 to 1"}},
+      {{"--min-examples-per-class", ""}, {"--min-examples-per-class", "whole number"}},
+      {{"--min-examples-per-class", "9223372036854775808"}, {"--min-examples-per-class 9223372036854775808"}},
+      {{"--threads", ""}, {"--threads", "1 to 1024"}},
+      {{"--threads", "99999999999999999999"}, {"--threads 99999999999999999999", "1 to 1024"}},
+      {{"--batch", ""}, {"--batch", "1 or more"}},
+      {{"--batch", "1e3"}, {"--batch 1e3", "1 or more"}},
+      {{"--flip", ""}, {"--flip", "between 0 and 1"}},
+      {{"--flip", "0.1x"}, {"--flip 0.1x", "between 0 and 1"}},
+      {{"--seed", ""}, {"--seed", "2^64 - 1"}},
+      {{"--seed", "18446744073709551616"}, {"--seed 18446744073709551616", "2^64 - 1"}},
+      {{"--compat", ""}, {"--compat", "cleanlab"}},
       {{"--json", ""}, {"--json is empty"}},
       {{"--json", "same", "--html", "same"}, {"same", "two reports"}},
       {{"--json", "same", "--html", "./same"}, {"same", "two reports"}},
       {{"--unknown"}, {"--unknown"}},
       {{"stray"}, {"stray"}}};
   for (const auto& [arguments, words] : cases) refuses(folder, arguments, words);
+  // Numbers are decimal.
+  const nlohmann::json eighth = report_of(folder, {"--flip", "0.1", "--seed", "8"});
+  CHECK(report_of(folder, {"--flip", "0.1", "--seed", "008", "--threads", "02"}) == eighth);
+  CHECK(report_of(folder, {"--flip", "+.1", "--seed", "18446744073709551615"}).at("flip").at("seed") ==
+        18446744073709551615u);
   refuses(folder, {"--labels", "L.npy"}, {"--labels is given alone", "--pred-probs"}, false);
   refuses(folder, {"--pred-probs", "P.npy"}, {"--pred-probs is given alone", "--labels"}, false);
 }

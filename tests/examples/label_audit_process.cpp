@@ -55,13 +55,14 @@ TEST_CASE("label_audit streams its files: memory is bounded by 64 MiB and 16 byt
   std::int64_t n = 10'000'000;  // 400 MB of probabilities, of which 16 bytes a row are 160 MB
   write_large(folder, n, 40);
   for (strings arguments : {strings{}, strings{"--compat", "cleanlab"}, strings{"--filter-by", "predicted_neq_given"},
+                            strings{"--filter-by", "low_self_confidence"},
                             strings{"--filter-by", "both", "--score", "confidence_weighted_entropy"}}) {
     arguments.insert(arguments.end(), all_reports.begin(), all_reports.end());
     const process p = run_on_files(folder, arguments);
     CHECK_MESSAGE(p.status == 0, p.errors);
     CHECK(p.peak_bytes > n * 4);  // the labels at least: the number is one that could fail
     CHECK(p.peak_bytes <= (std::int64_t{64} << 20) + 16 * n);
-    if (arguments.size() == all_reports.size()) write_large(folder, n = 4'000'000, 40);  // fewer for the other ways
+    if (arguments.size() == all_reports.size()) write_large(folder, n = 4'000'000, 100);  // fewer, and all wrong
   }
   fs::remove(folder / "P.npy");
 }
@@ -70,7 +71,7 @@ TEST_CASE("label_audit leaves nothing behind when a signal ends it, and no repor
   const fs::path folder = support::scratch_dir("audit_signal");
   write_large(folder, 400'000, 10);
   spill(folder / "r.json", "what was there before");
-  for (const int number : {SIGINT, SIGTERM, SIGHUP}) {
+  for (const int number : {SIGINT, SIGTERM, SIGHUP, SIGQUIT}) {
     strings arguments = {"--batch", "10", "--threads", "2", "--pred-probs", "P.npy", "--labels", "L.npy"};
     arguments.insert(arguments.end(), all_reports.begin(), all_reports.end());
     process p(folder, arguments);

@@ -163,6 +163,18 @@ TEST_CASE("calibrated_issues is what lies off the diagonal") {
   CHECK(weakly::calibrated_issues(joint_counts(3, 3), rows{0, 0, 0}) == 0);
 }
 
+TEST_CASE("calibrated_issues refuses more rows than an integer holds") {
+  joint_counts c(2, 2);
+  c(0, 1) = std::numeric_limits<std::int64_t>::max();
+  CHECK(weakly::calibrated_issues(c, rows{0, 0}) == c(0, 1));
+  c(1, 0) = 1;
+  cases::refuses<weakly::value_error>(
+      [&] {
+        weakly::calibrated_issues(c, rows{0, 0});
+      },
+      {"calibrated_issues", "more than 2^63 - 1 rows"});
+}
+
 TEST_CASE("calibrate_joint refuses joints that are not square, not counts or not of these labels") {
   joint_counts c(2, 3);
   cases::refuses<weakly::shape_error>(

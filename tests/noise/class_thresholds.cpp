@@ -260,6 +260,8 @@ TEST_CASE("class_thresholds refuses shapes that disagree and no classes") {
                                        {"class_threshold_estimator", "k = 0", "at least one"});
   cases::refuses<weakly::option_error>([] { weakly::class_threshold_estimator(-4); }, {"k = -4"});
   cases::refuses<weakly::option_error>([&] { weakly::class_thresholds(y, weakly::view(p.data(), 5, 0)); }, {"k = 0"});
+  cases::refuses<weakly::option_error>(
+      [] { weakly::class_threshold_estimator(std::numeric_limits<index_t>::max() / 8); }, {"which no memory holds"});
 }
 
 TEST_CASE_TEMPLATE("class_thresholds agrees with exact means on random problems", T, float, double, weakly::half,

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <limits>
 #include <string>
 #include <utility>
 #include <vector>
@@ -339,7 +340,10 @@ TEST_CASE("label_issue_estimator keeps nothing of a batch that it refuses") {
   const std::vector<double> twice = {0.125, 0.875, 0.125, 0.875};
   const std::vector<int> label = {0, 0};
   cases::refuses<weakly::value_error>([&] { issues.add(0, label, weakly::view(twice.data(), 2, 2)); }, {"than the 1 "});
-  cases::refuses<weakly::option_error>([&] { issues.add(-1, y, prob); }, {"first_row = -1", "from 0"});
+  for (const index_t first :
+       {index_t(-1), index_t(1) << 62, (index_t(1) << 62) - 3, std::numeric_limits<index_t>::max()})
+    cases::refuses<weakly::option_error>([&] { issues.add(first, y, prob); },
+                                         {"first_row = " + std::to_string(first), "from 0", "below 2^62"});
   CHECK(issues.finish().empty());
   issues.add(0, y, prob);
   CHECK(issues.finish() == found.rows);
@@ -386,6 +390,24 @@ TEST_CASE("find_label_issues refuses options outside their domain, foreign label
   const auto joint = weakly::confident_joint(y, prob);
   cases::refuses<weakly::shape_error>([&] { weakly::label_issue_estimator(joint, weakly::matrix<std::int64_t>(2, 3)); },
                                       {"label_issue_estimator: calibrated", "(2 x 3)", "3"});
+  // What streaming users put together themselves.
+  for (const issue_filter filter : all_filters) {
+    auto short_of_thresholds = joint, of_negative_counts = joint, of_too_many = joint, of_negative_issues = joint,
+         of_more_issues = joint;
+    short_of_thresholds.thresholds.pop_back();
+    of_negative_counts.label_counts[1] = -1;
+    of_too_many.label_counts[1] = std::numeric_limits<std::int64_t>::max();
+    of_negative_issues.off_diagonal_issues = -1;
+    of_more_issues.off_diagonal_issues = 5;
+    const auto make = [&](const weakly::confident_joint_result& with) {
+      return [&, filter] { weakly::label_issue_estimator(with, joint.counts, {.filter_by = filter}); };
+    };
+    cases::refuses<weakly::shape_error>(make(short_of_thresholds), {"2 thresholds", "3 label counts"});
+    cases::refuses<weakly::value_error>(make(of_negative_counts), {"class 1 has -1 rows"});
+    cases::refuses<weakly::value_error>(make(of_too_many), {"more than 2^63 - 1 rows"});
+    cases::refuses<weakly::value_error>(make(of_negative_issues), {"-1 off-diagonal issues among 4 rows"});
+    cases::refuses<weakly::value_error>(make(of_more_issues), {"5 off-diagonal issues among 4 rows"});
+  }
   for (const issue_filter filter : all_filters) {
     weakly::label_issue_estimator issues(joint, joint.counts, {.filter_by = filter});
     cases::refuses<weakly::label_error>(

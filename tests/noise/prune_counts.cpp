@@ -106,6 +106,24 @@ TEST_CASE("prune_counts agrees with its definition on random joints, and its row
   }
 }
 
+TEST_CASE("prune_counts holds to its definition up to the greatest counts there are") {
+  constexpr std::int64_t most = std::numeric_limits<std::int64_t>::max();
+  joint_counts c(2, 2);
+  c(0, 1) = most;
+  const auto whole = weakly::prune_counts(c, rows{most, 0}, {}, {.min_examples_per_class = 0});
+  CHECK(whole(0, 1) == most);
+  CHECK(whole(0, 0) == 0);
+  const auto nearly =
+      weakly::prune_counts(c, rows{most, 0}, {}, {.frac_noise = 1 - 0x1p-53, .min_examples_per_class = 0});
+  CHECK(nearly(0, 1) == most - 1023);  // (1 - 2^-53) 2^63
+  CHECK(nearly(0, 0) == 1023);
+  c(0, 1) = (std::int64_t(1) << 53) + 1;  // which no double holds
+  CHECK(weakly::prune_counts(c, rows{most, 0})(0, 1) == c(0, 1));
+  c(0, 1) = most;
+  const auto cleanlab = weakly::prune_counts(c, rows{most, 0}, {}, {.compat = compatibility::cleanlab});
+  CHECK(cleanlab(0, 1) > most / 2);
+}
+
 TEST_CASE("prune_counts refuses shares outside [0, 1], negative numbers of rows and shapes that disagree") {
   for (const double f : {-0.1, 1.5, oracle::nan, oracle::infinity})
     for (const compatibility compat : {compatibility::none, compatibility::cleanlab})

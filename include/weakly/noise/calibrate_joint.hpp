@@ -67,6 +67,19 @@ std::vector<std::int64_t> joint_row_sums(std::string_view function, const matrix
   return sum;
 }
 
+/// The rows of all classes together, of counts that are not negative.
+inline std::int64_t total_rows(std::string_view function, std::span<const std::int64_t> rows) {
+  constexpr std::int64_t most = std::numeric_limits<std::int64_t>::max();
+  std::int64_t total = 0;
+  for (const std::int64_t of_class : rows) {
+    if (of_class > most - total)
+      fail<value_error>(function,
+                        ": the classes have more than 2^63 - 1 rows together; was a negative number converted?");
+    total += of_class;
+  }
+  return total;
+}
+
 inline void require_label_counts(std::string_view function, std::span<const std::int64_t> label_counts, index_t k) {
   if (static_cast<index_t>(label_counts.size()) != k)
     fail<shape_error>(function, ": ", label_counts.size(), " label counts for a joint of ", k, " classes");
@@ -167,8 +180,8 @@ std::int64_t calibrated_issues(const Joint& calibrated, std::span<const std::int
   const std::vector<std::int64_t> row_sum = detail::joint_row_sums("calibrated_issues", c);
   detail::require_label_counts("calibrated_issues", label_counts, k);
   if (compat == compatibility::none) {
-    std::int64_t issues = 0;
-    for (index_t a = 0; a < k; ++a) issues += row_sum[static_cast<std::size_t>(a)] - static_cast<std::int64_t>(c(a, a));
+    std::int64_t issues = detail::total_rows("calibrated_issues", row_sum);
+    for (index_t a = 0; a < k; ++a) issues -= static_cast<std::int64_t>(c(a, a));
     return issues;
   }
   const matrix<double> joint = joint_distribution(detail::cleanlab_calibrate(c, row_sum, label_counts, true));

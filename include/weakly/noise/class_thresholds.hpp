@@ -45,6 +45,8 @@ class class_threshold_estimator {
   /// For k classes. Throws option_error when k < 1.
   explicit class_threshold_estimator(index_t k) : classes_(k) {
     if (k < 1) detail::fail<option_error>("class_threshold_estimator: k = ", k, " classes; give at least one");
+    if (k > std::numeric_limits<index_t>::max() / (parts * index_t(sizeof(std::int64_t))))
+      detail::fail<option_error>("class_threshold_estimator: k = ", k, " classes, which no memory holds");
     state_.resize(static_cast<std::size_t>(parts * k));
   }
 

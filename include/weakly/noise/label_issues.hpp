@@ -56,7 +56,7 @@ struct label_issue_options {
 /// Every filter but the low_* ones leaves out rows that the model agrees with: argmax over c of
 /// ( prob(i, c) + 1e-6 [c = label(i)] ) = label(i). Ties at a cut go to the lower row number. The issues are the same
 /// whatever the batches, their order, the tree of merges, the executor and the layout: rows are selected by the total
-/// order (key, row). Memory: 18 bytes (where a pair of classes has few, up to 32) for each row that may be selected, at
+/// order (key, row). Memory: 17 bytes (where a pair of classes has few, up to 32) for each row that may be selected, at
 /// most the number of estimated errors, and for both that twice; 60 bytes for each pair of classes that is pruned and
 /// for each class; for predicted_neq_given and confident_learning up to 8 bytes a row. Allocated at construction,
 /// except that a copy of an estimator of the two last filters allocates as it grows. Source: Northcutt, Jiang, Chuang,
@@ -69,8 +69,8 @@ class label_issue_estimator {
   ///                     Only for prune_by_noise_rate, prune_by_class and both. Of a class of which the joint has no
   ///                     error prune_by_noise_rate prunes none, as it needs the class they belong to;
   ///                     prune_by_class prunes to_remove.
-  /// Throws shape_error, value_error (see prune_counts.hpp); option_error for an unknown filter, for frac_noise outside
-  /// [0, 1] whatever the filter, and as prune_counts.
+  /// Throws shape_error; value_error for counts that are none and as prune_counts; option_error for an unknown filter,
+  /// for frac_noise outside [0, 1] whatever the filter, and as prune_counts.
   template <detail::count_matrix Joint>
   label_issue_estimator(const confident_joint_result& joint, const Joint& calibrated, label_issue_options options = {},
                         std::span<const std::int64_t> to_remove = {})
@@ -83,6 +83,14 @@ class label_issue_estimator {
     if (!(options.frac_noise >= 0 && options.frac_noise <= 1))
       detail::fail<option_error>("label_issue_estimator: frac_noise = ", options.frac_noise,
                                  "; it is a share in [0, 1]");
+    if (joint.thresholds.size() != joint.label_counts.size())
+      detail::fail<shape_error>("label_issue_estimator: the joint has ", joint.thresholds.size(), " thresholds and ",
+                                joint.label_counts.size(), " label counts; both are one a class");
+    detail::require_label_counts("label_issue_estimator", joint.label_counts, classes_);
+    rows_ = detail::total_rows("label_issue_estimator", joint.label_counts);
+    if (joint.off_diagonal_issues < 0 || joint.off_diagonal_issues > rows_)
+      detail::fail<value_error>("label_issue_estimator: the joint has ", joint.off_diagonal_issues,
+                                " off-diagonal issues among ", rows_, " rows");
     detail::require_extent("label_issue_estimator: calibrated", view(calibrated), 0, classes_);
     detail::require_extent("label_issue_estimator: calibrated", view(calibrated), 1, classes_);
     if (!to_remove.empty() && options.filter_by != issue_filter::prune_by_noise_rate &&
@@ -90,7 +98,6 @@ class label_issue_estimator {
       detail::fail<option_error>(
           "label_issue_estimator: to_remove is for prune_by_noise_rate, prune_by_class and both; the filter chosen "
           "decides by itself how many rows it takes");
-    for (const std::int64_t rows : joint.label_counts) rows_ += rows;
     switch (options.filter_by) {
       case issue_filter::prune_by_noise_rate:
       case issue_filter::prune_by_class:
@@ -121,7 +128,7 @@ class label_issue_estimator {
   ///
   /// Together the batches must be the data that the joint was made of: filters that list rows throw value_error when
   /// more rows qualify than the joint has counted. NaN keys are never selected. Throws shape_error, label_error, and
-  /// option_error for a negative first_row. A batch that is refused leaves nothing behind. O(n k).
+  /// option_error for row numbers below 0 or from 2^62. A batch that is refused leaves nothing behind. O(n k).
   template <executor Exec, label_vector Labels, real_matrix Prob>
   void add(Exec&& ex, index_t first_row, const Labels& labels, const Prob& prob) {
     using Label = typename view_t<const Labels&>::value_type;
@@ -131,8 +138,7 @@ class label_issue_estimator {
     detail::require_extent("label_issue_estimator::add: prob", p, 0, y.extent(0));
     detail::require_extent("label_issue_estimator::add: prob", p, 1, classes_);
     detail::require_labels(ex, "label_issue_estimator::add", y, classes_);
-    if (first_row < 0)
-      detail::fail<option_error>("label_issue_estimator::add: first_row = ", first_row, "; rows count from 0");
+    detail::require_row_numbers("label_issue_estimator::add", first_row, y.extent(0));
     switch (options_.filter_by) {
       case issue_filter::prune_by_noise_rate:
       case issue_filter::prune_by_class:

@@ -37,7 +37,7 @@ struct multilabel_issues {
 /// filter is named after; with compatibility::cleanlab always of the self-confidence).
 ///
 /// The same issues whatever the batches, their order, the merges, the executor and the layout; ties at a cut go to the
-/// lower row. Memory: 18 bytes (where they are few, up to 32) for each (row, class) that may be selected, 8 for each
+/// lower row. Memory: 17 bytes (where they are few, up to 32) for each (row, class) that may be selected, 8 for each
 /// listed by predicted_neq_given and confident_learning, 9 KB a class; for the low_* filters also as many for each row
 /// that may be selected and 512 KB.
 /// Allocated at construction, except that a copy of an estimator of the filters that list rows allocates as it grows.
@@ -88,8 +88,8 @@ class multilabel_issue_estimator {
   /// labels  n x k   0 or 1          prob  n x k   probabilities
   ///
   /// Together the batches must be the data that the joint was made of (label_issue_estimator::add, which see for
-  /// value_error). Throws shape_error, label_error. A batch that is refused leaves nothing behind. O(n k), for the
-  /// low_* filters O(n k log k). Tasks are groups of classes.
+  /// value_error and row numbers). Throws shape_error, label_error. A batch that is refused leaves nothing behind. O(n
+  /// k), for the low_* filters O(n k log k). Tasks are groups of classes.
   template <executor Exec, binary_matrix Labels, real_matrix Prob>
   void add(Exec&& ex, index_t first_row, const Labels& labels, const Prob& prob) {
     using Label = typename view_t<const Labels&>::value_type;
@@ -98,6 +98,7 @@ class multilabel_issue_estimator {
     const matrix_view<const T> p = view(prob);
     const index_t k = classes();
     detail::require_multilabel(ex, "multilabel_issue_estimator::add", y, p, k);
+    detail::require_row_numbers("multilabel_issue_estimator::add", first_row, y.extent(0));
     listed_rows batch(per_class_, listed_before_);
     // Neighbouring classes share the lines of a row-major matrix, but every thread should get a task.
     const index_t together = std::clamp<index_t>(k / 16, 1, 8);

@@ -46,9 +46,9 @@ matrix<std::int64_t> cleanlab_prune_counts(const matrix_view<const T>& joint,
       const double w = static_cast<index_t>(j) == c ? 0.0 : off_diagonal(static_cast<index_t>(j));
       return w - rounded_product(f, w);
     };
-    for (index_t j = 0; j < k; ++j) kept(j, c) = static_cast<std::int64_t>(f * off_diagonal(j));
+    for (index_t j = 0; j < k; ++j) kept(j, c) = count_within(f * off_diagonal(j));
     // The sum is often just below or at an integer before it is cut, so its last bit decides: add as numpy does.
-    kept(c, c) = static_cast<std::int64_t>(wanted + numpy_sum<double>(given_back, 0, static_cast<std::size_t>(k)));
+    kept(c, c) = count_within(wanted + numpy_sum<double>(given_back, 0, static_cast<std::size_t>(k)));
   }
   if (!to_remove.empty()) {
     std::vector<double> total(static_cast<std::size_t>(k));
@@ -69,6 +69,13 @@ matrix<std::int64_t> cleanlab_prune_counts(const matrix_view<const T>& joint,
   for (index_t c = 0; c < k; ++c)
     for (index_t j = 0; j < k; ++j) prune(c, j) = kept(j, c);
   return prune;
+}
+
+/// The nearest number to a share in [0, 1] of a count; halves away from zero.
+inline std::int64_t share_of(std::int64_t count, double share) {
+  if (share == 1) return count;  // which a double may not hold
+  const double wanted = std::round(share * static_cast<double>(count));
+  return wanted >= 0x1p63 ? count : std::min(static_cast<std::int64_t>(wanted), count);
 }
 
 /// Calls f(a, row a of prune_counts) for every class a in order; f may use the row until it returns. Checks and errors
@@ -100,8 +107,7 @@ void for_each_prune_row(const matrix_view<const T>& c, std::span<const std::int6
     for (index_t b = 0; b < k; ++b) weight[static_cast<std::size_t>(b)] = static_cast<std::int64_t>(c(a, b));
     const std::int64_t errors = row_sum[row] - weight[row];
     weight[row] = 0;
-    const std::int64_t wanted =
-        to_remove.empty() ? std::llround(options.frac_noise * static_cast<double>(errors)) : to_remove[row];
+    const std::int64_t wanted = to_remove.empty() ? share_of(errors, options.frac_noise) : to_remove[row];
     const std::int64_t room = std::max<std::int64_t>(label_counts[row] - options.min_examples_per_class, 0);
     const std::int64_t pruned = errors == 0 ? 0 : std::min(wanted, room);
     apportion(weight, pruned, pruned_to);
@@ -114,17 +120,16 @@ void for_each_prune_row(const matrix_view<const T>& c, std::span<const std::int6
 
 /// How many rows of each given class are to be pruned as belonging to each other class.
 ///
+///     E(a)    = sum over b != a of C(a, b)
 ///     R(a, b) = largest remainders of C(a, b), b != a, shared out of
-///               min( round(frac_noise E(a)), max(n(a) - min_examples_per_class, 0) ),   E(a) = sum over b != a of C(a,
-///               b)
+///               min( round(frac_noise E(a)), max(n(a) - min_examples_per_class, 0) )
 ///     R(a, a) = n(a) - sum over b != a of R(a, b)
 ///
 /// joint         k x k   counts, row the given label, calibrated (calibrate_joint.hpp)
 /// label_counts  k       n(a), rows of each given label
-/// to_remove     k       instead of E(a), how many rows of given class a to prune; empty: as many as estimated. Where
-/// the
-///                       joint has no error of a class, nothing says which class its rows belong to, and none is
-///                       pruned.
+/// to_remove     k       instead of E(a), how many rows of given class a to prune; empty: as many as estimated.
+///                       Where the joint has no error of a class, nothing says which class its rows belong to, and
+///                       none is pruned.
 ///
 /// round is to nearest, halves away from zero. Every number is about a given class: with compatibility::cleanlab each
 /// cell is scaled and cut on its own, and to_remove counts by true class. Throws shape_error; value_error for negative

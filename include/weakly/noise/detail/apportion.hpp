@@ -8,6 +8,7 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <numeric>
 #include <span>
 #include <vector>
@@ -55,19 +56,28 @@ inline void apportion(std::span<const std::int64_t> weight, std::int64_t total, 
   for (std::int64_t l = 0; l < left; ++l) ++share[cells[static_cast<std::size_t>(l)].index];
 }
 
+/// A number cut to an integer, the nearest there is.
+inline std::int64_t count_within(double x) {
+  return x >= 0x1p63    ? std::numeric_limits<std::int64_t>::max()
+         : x <= -0x1p63 ? std::numeric_limits<std::int64_t>::min()
+                        : static_cast<std::int64_t>(x);
+}
+
 /// cleanlab's rounding of a row of numbers that keeps the row's rounded sum: every cell to the nearest integer (halves
 /// to even), then the cells furthest off are moved by one until the sum is right. Among equal residuals the highest
-/// index is raised first and the lowest index lowered first. A row with a NaN is rounded cell by cell, NaN to zero.
+/// index is raised first and the lowest index lowered first. A row with a NaN, or whose sum may pass 2^62, is rounded
+/// cell by cell, NaN to zero.
 inline void cleanlab_round(std::span<const double> x, std::span<std::int64_t> rounded) {
   double sum = 0;
   std::int64_t rounded_sum = 0;
-  bool finite = true;
+  bool countable = true;
+  const double most = 0x1p62 / static_cast<double>(x.size() + 1);
   for (std::size_t j = 0; j < x.size(); ++j) {
-    finite = finite && std::isfinite(x[j]);
-    rounded[j] = std::isfinite(x[j]) ? static_cast<std::int64_t>(std::nearbyint(x[j])) : 0;
-    rounded_sum += rounded[j];
+    countable = countable && std::abs(x[j]) < most;
+    rounded[j] = std::isfinite(x[j]) ? count_within(std::nearbyint(x[j])) : 0;
+    if (countable) rounded_sum += rounded[j];
   }
-  if (!finite) return;
+  if (!countable) return;
   sum = numpy_sum(x);
   auto missing = static_cast<std::int64_t>(std::nearbyint(sum)) - rounded_sum;
   std::vector<std::size_t> order(x.size());

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <weakly/core/config.hpp>
+#include <weakly/core/error.hpp>
 #include <weakly/noise/detail/float_not_below.hpp>
 
 #include <algorithm>
@@ -9,6 +10,7 @@
 #include <cstdint>
 #include <limits>
 #include <span>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -29,12 +31,18 @@ struct candidate {
   }
 };
 
+/// Throws option_error unless `rows` rows from first_row on have numbers that a candidate can hold.
+inline void require_row_numbers(std::string_view function, index_t first_row, index_t rows) {
+  if (first_row < 0 || first_row > (index_t(1) << 62) - rows)
+    fail<option_error>(function, ": first_row = ", first_row, "; rows count from 0 and stay below 2^62");
+}
+
 /// The best rows of each of many groups, each group up to its own capacity.
 ///
 /// (key, row) is a total order, so what is selected does not depend on the order of the offers, nor on how offers are
-/// split over selections that are merged. A group collects an eighth more than its capacity and then drops the worst,
-/// which costs O(1) an offer where a heap costs O(log capacity). Allocates 18 bytes for each row of capacity, in small
-/// groups up to 32, and 60 for each group, at construction only.
+/// split over selections that are merged. A group collects a sixteenth more than its capacity and then drops the
+/// worst, which costs O(1) an offer where a heap costs O(log capacity). Allocates 17 bytes for each row of capacity, in
+/// small groups up to 32, and 60 for each group, at construction only.
 class bounded_selection {
  public:
   bounded_selection() = default;
@@ -153,7 +161,7 @@ class bounded_selection {
 
   static constexpr float infinity = std::numeric_limits<float>::infinity();
   static constexpr float closed = std::numeric_limits<float>::quiet_NaN();
-  static constexpr std::size_t room(std::size_t capacity) { return capacity + std::min(capacity, capacity / 8 + 16); }
+  static constexpr std::size_t room(std::size_t capacity) { return capacity + std::min(capacity, capacity / 16 + 16); }
 
   // What is collected above the limit goes: a full group then has the best of all that was offered.
   void admit_up_to(std::size_t g, double key) {
