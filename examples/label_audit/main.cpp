@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Audits the labels of a classification data set by confident learning: see --help, and README.md of this folder.
 #include "../command_line/atomic_file.hpp"
+#include "../command_line/start_threads.hpp"
 #include "../digits.hpp"
 #include "audit.hpp"
 #include "labels.hpp"
@@ -12,8 +13,6 @@
 #include "report_terminal.hpp"
 #include "trainer.hpp"
 
-#include <weakly/exec/thread_pool.hpp>
-
 #include <unistd.h>
 
 #include <cstdio>
@@ -23,7 +22,6 @@
 #include <new>
 #include <optional>
 #include <string>
-#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -174,13 +172,7 @@ audit_result audit_files(Exec& exec, const options& o, progress& bar) {
 
 void run(const options& o) {
   reports out(o);
-  std::optional<weakly::thread_pool> threads;
-  try {
-    threads.emplace(static_cast<int>(o.threads));
-  } catch (const std::system_error& e) {
-    throw bad_input("--threads " + std::to_string(o.threads) + ": they cannot all be started (" +
-                    std::string(e.code().message()) + "); pass fewer");
-  }
+  const auto threads = start_threads(o.threads);
   weakly::thread_pool& pool = *threads;
   audit_result r;
   std::optional<digits> d;

@@ -2,7 +2,7 @@
 #pragma once
 
 #include "../command_line/bad_input.hpp"
-#include "../command_line/read_number.hpp"
+#include "../command_line/number_options.hpp"
 #include "../command_line/same_file.hpp"
 
 #include <weakly/core/config.hpp>
@@ -60,7 +60,9 @@ inline std::optional<int> parse(int argc, char** argv, options& o) {
       "of its own.",
       "label_audit");
   app.option_defaults()->take_last();
-  std::string compat, frac_noise_text, min_examples_text, threads_text, batch_text, flip_text, seed_text;
+  command_line::number_options numbers(app);
+  std::string compat;
+  double flipped = 0;
 
   app.add_option("--pred-probs", o.pred_probs,
                  "n x k class probabilities, float16/32/64, each row predicted out of "
@@ -80,30 +82,40 @@ inline std::optional<int> parse(int argc, char** argv, options& o) {
   app.add_flag("--adjust", o.adjust,
                "score after subtracting the class thresholds; not with "
                "confidence_weighted_entropy");
-  CLI::Option* frac_noise =
-      app.add_option("--frac-noise", frac_noise_text, "share of the estimated errors to flag, in [0, 1]")
-          ->type_name("F");
+  CLI::Option* frac_noise = numbers
+                                .add("--frac-noise", o.frac_noise, "share of the estimated errors to flag, in [0, 1]",
+                                     "a number from 0 to 1", [](double f) { return f >= 0 && f <= 1; })
+                                ->type_name("F");
   CLI::Option* min_examples =
-      app.add_option("--min-examples-per-class", min_examples_text, "flag nothing in classes of M rows or fewer")
+      numbers
+          .add("--min-examples-per-class", o.min_examples_per_class, "flag nothing in classes of M rows or fewer",
+               "a whole number, 0 or more", [](index_t m) { return m >= 0; })
           ->type_name("M");
   app.add_option("--compat", compat, "cleanlab: the numbers of cleanlab 2.9, where they differ")->type_name("cleanlab");
   app.add_flag("--normalise", o.normalise, "divide each row of probabilities by its sum first");
-  app.add_option("--threads", threads_text, "threads; the results do not depend on it (default: all)")->type_name("T");
-  app.add_option("--batch", batch_text, "rows in memory at a time; the results do not depend on it")->type_name("ROWS");
-  app.add_option("--flip", flip_text, "corrupt this share of the labels first, and say how many of them are found")
-      ->type_name("F");
-  app.add_option("--seed", seed_text, "of --flip and of the model of the digits (default 0)")->type_name("S");
+  numbers
+      .add("--threads", o.threads, "threads; the results do not depend on it (default: all)", "1 to 1024",
+           [](index_t t) { return t >= 1 && t <= 1024; })
+      ->type_name("T");
+  numbers
+      .add("--batch", o.batch, "rows in memory at a time; the results do not depend on it",
+           "the number of rows, 1 or more", [](index_t rows) { return rows >= 1; })
+      ->type_name("ROWS");
+  CLI::Option* flip =
+      numbers
+          .add("--flip", flipped, "corrupt this share of the labels first, and say how many of them are found",
+               "a share between 0 and 1, for instance 0.1", [](double f) { return f > 0 && f < 1; })
+          ->type_name("F");
+  numbers
+      .add("--seed", o.seed, "of --flip and of the model of the digits (default 0)",
+           "a whole number from 0 to 2^64 - 1", [](std::uint64_t) { return true; })
+      ->type_name("S");
   app.add_option("--json", o.json, "write everything as JSON; rows count from 0")->type_name("out.json");
   app.add_option("--issues", o.issues, "write the issues as CSV: index,given,suggested,score")->type_name("out.csv");
   app.add_option("--html", o.html, "write a page that opens offline")->type_name("out.html");
   app.add_flag("--quiet", o.quiet, "print nothing but errors");
 
   const auto refuse = [](const std::string& what) { throw bad_input(what + "; label_audit --help lists the options"); };
-  const auto number = [&](const char* option, const std::string& text, auto& value, const char* wanted) {
-    if (app.get_option(option)->count() == 0) return;
-    if (!command_line::read_number(text, value))
-      refuse(std::string(option) + " " + printable(text) + ": give " + wanted);
-  };
   const auto one_of = [&](const char* option, const std::string& value, const std::vector<std::string>& known) {
     if (std::find(known.begin(), known.end(), value) != known.end()) return;
     std::string names;
@@ -136,27 +148,12 @@ inline std::optional<int> parse(int argc, char** argv, options& o) {
         "--adjust with --score confidence_weighted_entropy: the entropy has no adjusted form; leave out --adjust, "
         "or choose self_confidence or normalized_margin");
   const bool prunes = o.filter_by == "prune_by_noise_rate" || o.filter_by == "prune_by_class" || o.filter_by == "both";
-  number("--frac-noise", frac_noise_text, o.frac_noise, "a number from 0 to 1");
-  if (!(o.frac_noise >= 0 && o.frac_noise <= 1))
-    refuse("--frac-noise " + frac_noise_text + ": give a number from 0 to 1");
-  number("--min-examples-per-class", min_examples_text, o.min_examples_per_class, "a whole number, 0 or more");
-  if (o.min_examples_per_class < 0)
-    refuse("--min-examples-per-class " + min_examples_text + ": give a whole number, 0 or more");
+  if (const auto complaint = numbers.read()) refuse(*complaint);
+  if (flip->count() > 0) o.flip = flipped;
   for (const CLI::Option* unused : {frac_noise, min_examples})
     if (unused->count() > 0 && !prunes)
       o.note = unused->get_name() + " has no effect with --filter-by " + o.filter_by +
                "; it belongs to prune_by_noise_rate, prune_by_class and both";
-  number("--threads", threads_text, o.threads, "1 to 1024");
-  if (o.threads < 1 || o.threads > 1024) refuse("--threads " + threads_text + ": give 1 to 1024");
-  number("--batch", batch_text, o.batch, "the number of rows, 1 or more");
-  if (app.get_option("--batch")->count() > 0 && o.batch < 1)
-    refuse("--batch " + batch_text + ": give the number of rows, 1 or more");
-  number("--seed", seed_text, o.seed, "a whole number from 0 to 2^64 - 1");
-  if (app.get_option("--flip")->count() > 0) {
-    number("--flip", flip_text, o.flip.emplace(), "a share between 0 and 1, for instance 0.1");
-    if (!(*o.flip > 0 && *o.flip < 1))
-      refuse("--flip " + flip_text + ": give a share between 0 and 1, for instance 0.1");
-  }
 
   const std::vector<std::string> outputs = {o.json, o.issues, o.html};
   for (std::size_t i = 0; i < outputs.size(); ++i) {

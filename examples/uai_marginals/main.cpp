@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Belief propagation on the model of a file: see --help, and README.md of this folder.
 #include "../command_line/atomic_file.hpp"
+#include "../command_line/start_threads.hpp"
 #include "fg_format.hpp"
 #include "graph.hpp"
 #include "options.hpp"
@@ -9,7 +10,6 @@
 #include "uai_format.hpp"
 
 #include <weakly/core/error.hpp>
-#include <weakly/exec/thread_pool.hpp>
 #include <weakly/graph/belief_propagation.hpp>
 
 #include <cstdint>
@@ -49,7 +49,8 @@ void run(const options& o) {
     const weakly::factor_graph<double> graph = graph_of(m);
     weakly::belief_propagation<double> propagation(graph, o.propagation);
     for (const auto& [variable, state] : e.observed) propagation.clamp(variable, state);
-    weakly::thread_pool pool(static_cast<int>(o.threads));
+    const auto threads = start_threads(o.threads);
+    weakly::thread_pool& pool = *threads;
     const weakly::belief_propagation_result result = propagation.run(pool);
     std::printf("%d variables, %zu factors, %zu observed\n", m.variables(), m.factors.size(), e.observed.size());
     std::printf("iterations  %lld\n", static_cast<long long>(result.iterations));

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "../command_line/bad_input.hpp"
+#include "../command_line/number_options.hpp"
 #include "../command_line/same_file.hpp"
 
 #include <weakly/graph/belief_propagation.hpp>
@@ -45,7 +46,7 @@ inline std::optional<int> parse(int argc, char** argv, options& o) {
   app.option_defaults()->take_last();
   std::string chosen = "flooding";
   bool map = false, iterate_trees = false;
-  index_t seed = 0;
+  command_line::number_options numbers(app);
   o.threads = std::clamp<index_t>(std::thread::hardware_concurrency(), 1, 16);
   app.add_option("model", o.model, "a model in UAI format (MARKOV or BAYES), or of libDAI if its name ends in .fg")
       ->type_name("MODEL.uai");
@@ -54,14 +55,27 @@ inline std::optional<int> parse(int argc, char** argv, options& o) {
       ->type_name("MODEL.uai.evid");
   app.add_option("--schedule", chosen, "flooding (default), sequential, coloured, random or residual")
       ->type_name("NAME");
-  app.add_option("--damping", o.propagation.damping, "share of the old message in the new one, in [0, 1) (default 0)")
+  numbers
+      .add("--damping", o.propagation.damping, "share of the old message in the new one, in [0, 1) (default 0)",
+           "a number from 0 to below 1", [](double d) { return d >= 0 && d < 1; })
       ->type_name("D");
-  app.add_option("--max-iter", o.propagation.max_iterations, "iterations at most (default 1000)")->type_name("N");
-  app.add_option("--tol", o.propagation.tolerance,
-                 "converged when no message changes by more, as a probability (default 1e-8)")
+  numbers
+      .add("--max-iter", o.propagation.max_iterations, "iterations at most (default 1000)", "a whole number, 0 or more",
+           [](auto n) { return n >= 0; })
+      ->type_name("N");
+  numbers
+      .add("--tol", o.propagation.tolerance,
+           "converged when no message changes by more, as a probability (default 1e-8)", "a number, 0 or more",
+           [](double t) { return t >= 0; })
       ->type_name("T");
-  app.add_option("--seed", seed, "of --schedule random (default 0)")->type_name("S");
-  app.add_option("--threads", o.threads, "threads; the results do not depend on it (default: all)")->type_name("T");
+  numbers
+      .add("--seed", o.propagation.seed, "of --schedule random (default 0)", "a whole number from 0 to 2^64 - 1",
+           [](auto) { return true; })
+      ->type_name("S");
+  numbers
+      .add("--threads", o.threads, "threads; the results do not depend on it (default: all)", "1 to 1024",
+           [](index_t t) { return t >= 1 && t <= 1024; })
+      ->type_name("T");
   app.add_flag("--map", map, "max-product: the most probable states, as far as messages find them");
   app.add_flag("--iterate-trees", iterate_trees,
                "iterate on components without cycles too; otherwise two sweeps solve them exactly");
@@ -88,18 +102,10 @@ inline std::optional<int> parse(int argc, char** argv, options& o) {
   if (known == schedules.end())
     refuse("--schedule " + printable(chosen) + ": choose one of flooding, sequential, coloured, random, residual");
   o.propagation.schedule = known->second;
-  if (!(o.propagation.damping >= 0 && o.propagation.damping < 1))
-    refuse("--damping " + CLI::detail::to_string(o.propagation.damping) + ": give a number from 0 to below 1");
-  if (!(o.propagation.tolerance >= 0))
-    refuse("--tol " + CLI::detail::to_string(o.propagation.tolerance) + ": give 0 or more");
-  if (o.propagation.max_iterations < 0)
-    refuse("--max-iter " + std::to_string(o.propagation.max_iterations) + ": give 0 or more");
-  if (seed < 0) refuse("--seed " + std::to_string(seed) + ": give 0 or more");
-  if (o.threads < 1 || o.threads > 1024) refuse("--threads " + std::to_string(o.threads) + ": give 1 to 1024");
+  if (const auto complaint = numbers.read()) refuse(*complaint);
   for (const std::string& input : {o.model, o.evidence})
     if (is_same_file(o.out, input))
       refuse(printable(o.out) + " is an input and would be replaced by the solution: name another file");
-  o.propagation.seed = static_cast<std::uint64_t>(seed);
   o.propagation.temperature = map ? weakly::max_product : weakly::sum_product;
   o.propagation.solve_trees = !iterate_trees;
   return std::nullopt;

@@ -55,7 +55,6 @@ TEST_CASE("label_audit streams its files: memory is bounded by 64 MiB and 16 byt
   std::int64_t n = 10'000'000;  // 400 MB of probabilities, of which 16 bytes a row are 160 MB
   write_large(folder, n, 40);
   for (strings arguments : {strings{}, strings{"--compat", "cleanlab"}, strings{"--filter-by", "predicted_neq_given"},
-                            strings{"--filter-by", "low_self_confidence"},
                             strings{"--filter-by", "both", "--score", "confidence_weighted_entropy"}}) {
     arguments.insert(arguments.end(), all_reports.begin(), all_reports.end());
     const process p = run_on_files(folder, arguments);

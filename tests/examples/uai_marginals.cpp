@@ -119,7 +119,10 @@ TEST_CASE("uai_marginals names what it cannot use, in one line") {
   refuses(folder, {"m.uai", "--tol", "-1"}, {"--tol -1"});
   refuses(folder, {"m.uai", "--max-iter", "-1"}, {"--max-iter -1"});
   refuses(folder, {"m.uai", "--threads", "0"}, {"--threads 0", "1 to 1024"});
-  refuses(folder, {"m.uai", "--max-iter", "many"}, {"--max-iter"});
+  refuses(folder, {"m.uai", "--max-iter", "many"}, {"--max-iter many", "whole number"});
+  for (const char* option : {"--damping", "--tol", "--max-iter", "--seed", "--threads"})
+    refuses(folder, {"m.uai", option, ""}, {option, "give"});
+  refuses(folder, {"m.uai", "--seed", "18446744073709551616"}, {"--seed 18446744073709551616"});
   refuses(folder, {"m.uai", "--out", "m.uai"}, {"m.uai is an input"});
   refuses(folder, {"m.uai", "--out", "nowhere/x.MAR"}, {"nowhere/x.MAR", "create the directory"});
   refuses(folder, {"m.uai", "e.evid", "more"}, {"more"});
