@@ -255,7 +255,7 @@ class label_issue_estimator {
   }
 
   // Where all the rows are at hand, most of those that would be collected and dropped are not looked at: rows whose
-  // label is not clearly below another class are seldom pruned, and a sample foretells how far below it must be. What
+  // label is not clearly below another class are seldom pruned, and samples foretell how far below it must be. What
   // turns out short is selected once more without such guesses.
   template <class Number, class Label, class T, class Exec>
   void prune_rows(Exec&& ex, index_t first_row, const vector_view<const Label>& y, const matrix_view<const T>& p) {
@@ -268,15 +268,20 @@ class label_issue_estimator {
     by_pair_.admit_up_to(-1e-5);
     by_class_.admit_up_to(0.5);
     note_limits();
-    // The sample is the first sixteenth of every sixteenth.
+    // The rows are looked at in samples, each from all over the data and four times as large as the last.
     constexpr index_t slices = 16;
-    const index_t rows = n / slices, sample = rows / slices;
-    for (index_t s = 0; s < slices; ++s) select(s * rows, s * rows + sample);
-    const double share = n == 0 ? 1 : static_cast<double>(slices * sample) / static_cast<double>(n);
-    by_pair_.admit_as_foretold(share);
-    by_class_.admit_as_foretold(share);
-    note_limits();
-    for (index_t s = 0; s < slices; ++s) select(s * rows + sample, s + 1 == slices ? n : (s + 1) * rows);
+    const index_t rows = n / slices;
+    index_t done = 0;
+    for (const index_t part : {64, 16, 4, 1}) {
+      const index_t end = rows / part;
+      for (index_t s = 0; s < slices; ++s) select(s * rows + done, part == 1 && s + 1 == slices ? n : s * rows + end);
+      done = end;
+      if (part == 1 || n == 0) continue;
+      const double share = static_cast<double>(slices * done) / static_cast<double>(n);
+      by_pair_.admit_as_foretold(share);
+      by_class_.admit_as_foretold(share);
+      note_limits();
+    }
 
     const bool pairs = by_pair_.retry_short_groups(), classes = by_class_.retry_short_groups();
     note_limits();

@@ -6,6 +6,7 @@
 #include <weakly/noise/detail/float_not_below.hpp>
 
 #include <algorithm>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <limits>
@@ -95,10 +96,11 @@ class bounded_selection {
   void admit_up_to(double key) {
     for (std::size_t g = 0; g < groups(); ++g) admit_up_to(g, key);
   }
-  /// After a share of the rows: admits to each group what these foretell of its capacity, and a quarter more.
+  /// After a share of the rows: admits to each group what these foretell of its capacity, and four deviations more.
   void admit_as_foretold(double share) {
     for (std::size_t g = 0; g < groups(); ++g) {
-      const auto enough = static_cast<std::size_t>(1.25 * share * static_cast<double>(pools_[g].capacity)) + 16;
+      const double expected = share * static_cast<double>(pools_[g].capacity);
+      const auto enough = static_cast<std::size_t>(expected + 4 * std::sqrt(expected)) + 8;
       candidate* const first = slots_.data() + pools_[g].begin;
       if (pools_[g].size <= enough) continue;
       std::nth_element(first, first + enough, first + pools_[g].size);
