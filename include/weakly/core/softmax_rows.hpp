@@ -90,8 +90,7 @@ T plain_exps(const simd::scaled_exp<T>& exp, const T* x, const T* c, index_t cou
   index_t j = 0;
   for (; j + 4 * size <= count; j += 4 * size) {
     batch b[4];
-    simd::prefetch(x + j + ahead);
-    simd::prefetch(x + j + ahead + 2 * size);
+    simd::prefetch_lines(x + j + ahead, 4 * size);
     if (c == nullptr)
       simd::unroll<4>([&](auto u) { b[u] = simd::load(x + j + u * size); });
     else
@@ -99,7 +98,7 @@ T plain_exps(const simd::scaled_exp<T>& exp, const T* x, const T* c, index_t cou
     f.template each<4>(b);
     simd::unroll<4>([&](auto u) { simd::store(e + j + u * size, b[u]); });
     sum += (b[0] + b[1]) + (b[2] + b[3]);
-    between();
+    for (index_t lines = 0; lines < 4 * size; lines += 2 * simd::line_size<T>) between();
   }
   for (; j < count; j += size) {
     const index_t left = std::min(size, count - j);

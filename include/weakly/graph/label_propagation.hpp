@@ -99,7 +99,7 @@ class neighbour_sums {
     for (index_t e = 0; e < edges; ++e) {
       if (e + ahead < known) {
         const T* const next = x + column[e + ahead] * stride;
-        for (index_t j = 0; j < Batches * batch::size; j += simd::line_size<T>) simd::prefetch(next + j);
+        simd::prefetch_lines(next, Batches * batch::size);
       }
       const T* const row = x + column[e] * stride;
       simd::unroll<Batches>([&](auto b) {

@@ -116,7 +116,7 @@ struct lane_maxima {
   WEAKLY_INLINE void take(const T* p, index_t n) {
     if (n < batch::size) return take(simd::load_partial(p, n, nothing));
     for (index_t j = 0; j + batch::size <= n; j += batch::size) {
-      simd::prefetch(p + j + 256);  // the hardware stops fetching ahead at the end of a page
+      simd::prefetch(p + j + 512);  // the hardware stops fetching ahead at the end of a page
       take(simd::load(p + j));
     }
     take(simd::load(p + n - batch::size));  // some lanes twice, which a maximum does not mind

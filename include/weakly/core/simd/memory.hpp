@@ -97,4 +97,10 @@ WEAKLY_INLINE void prefetch(const void* p) {
 #endif
 }
 
+/// The same for all lines of p[0], ..., p[count - 1].
+template <class T>
+WEAKLY_INLINE void prefetch_lines(const T* p, index_t count) {
+  for (index_t j = 0; j < count; j += line_size<T>) prefetch(p + j);
+}
+
 }  // namespace weakly::inline v0::simd

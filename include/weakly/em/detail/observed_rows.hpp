@@ -125,8 +125,7 @@ class observed_rows {
       index_t j = 0;
       for (; j + 4 * lanes <= count; j += 4 * lanes) {
         batch e[4];
-        simd::prefetch(x + j + 32 * simd::line_size<T>);
-        simd::prefetch(x + j + 32 * simd::line_size<T> + 2 * lanes);
+        simd::prefetch_lines(x + j + 32 * simd::line_size<T>, 4 * lanes);
         if (c == nullptr)
           simd::unroll<4>([&](auto i) { e[i] = simd::load(x + j + i * lanes); });
         else
@@ -145,7 +144,7 @@ class observed_rows {
           e[i] = inner;
         });
         in += (e[0] + e[1]) + (e[2] + e[3]);
-        between();
+        for (index_t lines = 0; lines < 4 * lanes; lines += 2 * simd::line_size<T>) between();
       }
       for (; j < count; j += lanes) {
         const index_t left = std::min(lanes, count - j);

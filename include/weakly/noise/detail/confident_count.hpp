@@ -101,8 +101,9 @@ index_t confident_class_of_many(const Storage* row, const A* bound, index_t k) {
   using batch = simd::batch<A>;
   constexpr index_t unrolled = 4;
   constexpr index_t width = batch::size;
-  // The hardware stops fetching ahead at the end of a page, which is once a row or so.
-  constexpr index_t ahead = 256;
+  // The hardware stops fetching ahead at the end of a page, which is once a row or so. All lines are asked for, far
+  // enough ahead: one in four takes a fifth longer.
+  constexpr index_t ahead = 64 * simd::line_size<Storage>;
   A best = -std::numeric_limits<A>::infinity();
   index_t best_class = -1;
   const auto look = [&](simd::mask<A> hit, index_t first) {
@@ -117,7 +118,7 @@ index_t confident_class_of_many(const Storage* row, const A* bound, index_t k) {
   };
   index_t j = 0;
   for (; j + unrolled * width <= k; j += unrolled * width) {
-    simd::prefetch(row + j + ahead);
+    simd::prefetch_lines(row + j + ahead, unrolled * width);
     const batch so_far(best);
     simd::mask<A> hit[unrolled];
     simd::unroll<int(unrolled)>([&](auto b) {
