@@ -77,7 +77,7 @@ struct scene {
     std::normal_distribution<double> logit(0, scale);
     std::uniform_real_distribution<double> uniform(0, 1);
     for (index_t i = 0; i < n * k; ++i) logits.push_back(static_cast<double>(static_cast<float>(logit(random))));
-    for (index_t c = 0; c < k; ++c) {
+    for (index_t c = 0; c < k && k <= 2000; ++c) {  // longer rows are looked at with sets alone
       double sum = 0;
       for (index_t l = 0; l < k; ++l) sum += transition.emplace_back(uniform(random) + (c == l ? 3.0 : 0.0));
       for (index_t l = 0; l < k; ++l) transition[static_cast<std::size_t>(c * k + l)] /= sum;
@@ -541,8 +541,8 @@ TEST_CASE_TEMPLATE("label_posterior: what all scores have in common does not mat
 TEST_CASE_TEMPLATE("label_posterior: scores far apart and far from zero, in a batch and alone", T, float, double) {
   const double wide = sizeof(T) == 4 ? 1 : 9;  // what a double holds is so many times as far
   for (const index_t k : {3, 10, 17, 100, 300, 4200}) {
-    if (support::sanitized && k > 300) break;
-    const index_t n = k > 300 ? 2 : 20;
+    if (support::sanitized && k > 100) break;
+    const index_t n = k > 300 ? 2 : support::sanitized ? 4 : 20;
     scene s(n, k, 1, 8);
     for (double& t : s.likelihood) t = double(T(t));  // else they are rounded on the way
     for (const double scale : {4.0, 15.0, 40.0, 150.0})

@@ -61,7 +61,7 @@ TEST_CASE("label_audit streams its files: memory is bounded by 64 MiB and 16 byt
     CHECK_MESSAGE(p.status == 0, p.errors);
     CHECK(p.peak_bytes > n * 4);  // the labels at least: the number is one that could fail
     CHECK(p.peak_bytes <= (std::int64_t{64} << 20) + 16 * n);
-    if (arguments.size() == all_reports.size()) write_large(folder, n = 4'000'000, 100);  // fewer, and all wrong
+    if (arguments.size() == all_reports.size()) write_large(folder, n = 3'000'000, 100);  // fewer, and all wrong
   }
   fs::remove(folder / "P.npy");
 }

@@ -778,7 +778,7 @@ TEST_CASE("belief_propagation is as before once evidence that contradicted is ta
   const auto many = spin_grid(150, 0.3, 1, 3).freeze();
   belief_propagation all(many, {.tolerance = 1e-10}), parts(many, {.tolerance = 1e-10});
   all.run();
-  for (int last_call = 1; last_call <= 6; ++last_call) {
+  for (int last_call = 1; last_call <= 6; last_call += support::sanitized ? 3 : 1) {
     index_t most_tasks = 0;
     calls = 0;
     CHECK_THROWS_AS(parts.run([&](index_t n, auto f) {
