@@ -5,6 +5,7 @@
 
 #include <CLI/CLI.hpp>
 
+#include <algorithm>
 #include <charconv>
 #include <functional>
 #include <memory>
@@ -12,6 +13,7 @@
 #include <string>
 #include <string_view>
 #include <system_error>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -23,6 +25,15 @@ bool read_number(std::string_view text, Number& value) {
   if (text.size() > 1 && text.front() == '+' && text[1] != '-') text.remove_prefix(1);
   const char* const end = text.data() + text.size();
   const auto [stop, error] = std::from_chars(text.data(), end, value);
+  if constexpr (std::is_floating_point_v<Number>) {
+    // What is too small is zero; what is too large is no number.
+    const auto digits = [](char c) { return c == 'e' || c == 'E'; };
+    const char* const exponent = std::find_if(text.data(), end, digits);
+    if (error == std::errc::result_out_of_range && stop == end && exponent != end && exponent[1] == '-') {
+      value = 0;
+      return true;
+    }
+  }
   return error == std::errc() && stop == end;
 }
 

@@ -122,6 +122,8 @@ TEST_CASE("uai_marginals names what it cannot use, in one line") {
   refuses(folder, {"m.uai", "--max-iter", "many"}, {"--max-iter many", "whole number"});
   for (const char* option : {"--damping", "--tol", "--max-iter", "--seed", "--threads"})
     refuses(folder, {"m.uai", option, ""}, {option, "give"});
+  CHECK(run(folder, {"m.uai", "--tol", "1e-400"}).status == 0);
+  refuses(folder, {"m.uai", "--tol", "1e400"}, {"--tol 1e400"});
   refuses(folder, {"m.uai", "--seed", "18446744073709551616"}, {"--seed 18446744073709551616"});
   refuses(folder, {"m.uai", "--out", "m.uai"}, {"m.uai is an input"});
   refuses(folder, {"m.uai", "--out", "nowhere/x.MAR"}, {"nowhere/x.MAR", "create the directory"});

@@ -390,6 +390,24 @@ TEST_CASE("find_label_issues refuses options outside their domain, foreign label
   const auto joint = weakly::confident_joint(y, prob);
   cases::refuses<weakly::shape_error>([&] { weakly::label_issue_estimator(joint, weakly::matrix<std::int64_t>(2, 3)); },
                                       {"label_issue_estimator: calibrated", "(2 x 3)", "3"});
+  // Counts that no data have, in all pairs of classes.
+  {
+    weakly::confident_joint_result vast;
+    vast.thresholds.assign(5, 0.5);
+    vast.label_counts.assign(5, std::int64_t(1) << 60);
+    vast.counts = weakly::matrix<std::int64_t>(5, 5);
+    for (index_t a = 0; a < 5; ++a)
+      for (index_t b = 0; b < 5; ++b) vast.counts(a, b) = a == b ? 1 : std::int64_t(1) << 60;
+    cases::refuses<weakly::value_error>(
+        [&] { weakly::label_issue_estimator(vast, vast.counts, {.compat = compatibility::cleanlab}); },
+        {"more rows together"});
+    vast.label_counts.assign(5, 5);
+    for (index_t a = 0; a < 5; ++a)
+      for (index_t b = 0; b < 5; ++b) vast.counts(a, b) = 1;
+    weakly::label_issue_estimator(vast, vast.counts,
+                                  {.filter_by = issue_filter::prune_by_class, .compat = compatibility::cleanlab},
+                                  std::vector<std::int64_t>{std::numeric_limits<std::int64_t>::max(), 0, 0, 0, 0});
+  }
   // What streaming users put together themselves.
   for (const issue_filter filter : all_filters) {
     auto short_of_thresholds = joint, of_negative_counts = joint, of_too_many = joint, of_negative_issues = joint,

@@ -79,7 +79,7 @@ struct nothing_between {
 };
 
 /// e[j] = exp((x[j] + c[j]) scale) for j < count, and their sum; c is zero where it is null. Calls between() once for
-/// every two cache lines.
+/// every two cache lines, and after each four batches where these are less.
 template <class T, class Between>
 T plain_exps(const simd::scaled_exp<T>& exp, const T* x, const T* c, index_t count, T* e, Between between) {
   using batch = simd::batch<T>;

@@ -73,11 +73,12 @@ void run_label_posterior(Exec& ex, observed_rows<T>& rows, index_t n, const labe
 /// The gradient is also that of the soft cross-entropy to the posterior held fixed, so a step along it is a step of
 /// expectation maximisation. A full set has the posterior p and loss 0; a singleton, or k = 1, a posterior of exactly
 /// one; no loss is negative. What the observation allows is compared within itself: posteriors are right however
-/// improbable all of it is, and a constant in all scores of a row changes nothing. Scores in float round likelihoods to
-/// float where that cannot decide. A row with a NaN or +inf comes out as NaN, one with -inf throughout what is allowed
-/// is impossible: NaN with loss inf, and no other row is. Throws shape_error, and value_error for a log_ratio that is
-/// NaN or +inf, before anything is written; label_error that says what is malformed in an observation, whose row counts
-/// as impossible; value_error for impossible ones, unless kept. All other rows are done first. O(n k) beside what the
+/// improbable all of it is, and a constant in all scores of a row changes nothing; but a posterior below 2^-50 (double:
+/// 2^-480) may come out as zero, in one row and not in the row shifted. Scores in float round likelihoods to float
+/// where that cannot decide. A row with a NaN or +inf comes out as NaN, one with -inf throughout what is allowed is
+/// impossible: NaN with loss inf, and no other row is. Throws shape_error, and value_error for a log_ratio that is NaN
+/// or +inf, before anything is written; label_error that says what is malformed in an observation, whose row counts as
+/// impossible; value_error for impossible ones, unless kept. All other rows are done first. O(n k) beside what the
 /// observations take, allocates nothing. Same bits for every executor, layout and batch, and for every form of the same
 /// sets. Chen, Shah, Wang et al., "Imprecise label learning", arXiv 2305.12715; Feng, Lv, Han et al., NeurIPS 2020
 /// (sets); Patrini et al., CVPR 2017 (noisy labels, forward correction).

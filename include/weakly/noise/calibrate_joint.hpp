@@ -170,7 +170,8 @@ matrix<double> joint_distribution(const Joint& joint) {
 }
 
 /// The number of label issues by the calibrated joint: what lies off its diagonal. With cleanlab's numbers the joint is
-/// calibrated once more and the count is round(n (1 - trace)), its order of operations included.
+/// calibrated once more and the count is round(n (1 - trace)), its order of operations included. Throws shape_error;
+/// value_error for counts that are negative or more than 2^63 - 1 together.
 template <detail::count_matrix Joint>
 std::int64_t calibrated_issues(const Joint& calibrated, std::span<const std::int64_t> label_counts,
                                compatibility compat = compatibility::none) {
@@ -191,7 +192,7 @@ std::int64_t calibrated_issues(const Joint& calibrated, std::span<const std::int
     n += static_cast<double>(label_counts[static_cast<std::size_t>(a)]);
     diagonal.push_back(joint(a, a));
   }
-  return static_cast<std::int64_t>(std::nearbyint((1.0 - detail::numpy_sum(std::span<const double>(diagonal))) * n));
+  return detail::count_within(std::nearbyint((1.0 - detail::numpy_sum(std::span<const double>(diagonal))) * n));
 }
 
 }  // namespace weakly::inline v0

@@ -237,7 +237,8 @@ class label_issue_estimator {
       const std::int64_t room = std::max<std::int64_t>(rows - options_.min_examples_per_class, 0);
       if (room != 0 && !(cleanlab && rows == 1)) {
         std::int64_t& of_class = class_capacity[static_cast<std::size_t>(a)];
-        of_class = std::clamp<std::int64_t>(rows - prune[static_cast<std::size_t>(a)], 0, rows);
+        of_class = std::clamp<std::int64_t>(
+            rows - std::clamp<std::int64_t>(prune[static_cast<std::size_t>(a)], 0, rows), 0, rows);
         if (!cleanlab && !to_remove.empty()) of_class = std::min(to_remove[static_cast<std::size_t>(a)], room);
         for (index_t b = 0; b < k; ++b) {
           const std::int64_t of_pair = std::min(prune[static_cast<std::size_t>(b)], rows);

@@ -97,7 +97,7 @@ WEAKLY_INLINE void prefetch(const void* p) {
 #endif
 }
 
-/// The same for all lines of p[0], ..., p[count - 1].
+/// The same for the lines of p[0], p[line_size], ... below count.
 template <class T>
 WEAKLY_INLINE void prefetch_lines(const T* p, index_t count) {
   for (index_t j = 0; j < count; j += line_size<T>) prefetch(p + j);

@@ -24,7 +24,8 @@ namespace weakly::inline v0::detail {
 ///
 /// With in = sum e t and out = sum e (1 - t), e being p up to a factor, the loss is log1p(out / in) and the gradient
 /// e (1 - t) / (in + out) - e t out / (in (in + out)): nowhere a difference of numbers that are nearly equal. Sums in
-/// the type of the scores; in double, with logarithms of t, in rows that are not plain.
+/// the type of the scores; in double, with logarithms of t, in rows that stay out of its range with their greatest
+/// score taken out.
 template <class T>
 class observed_rows {
  public:
@@ -457,7 +458,7 @@ class observed_rows {
     return exact_row(i, bad, log_t, made);
   }
 
-  // A row that is not plain, in double: the greatest score of the classes that may have been observed, and of those
+  // A row that is not settled, in double: the greatest score of the classes that may have been observed, and of those
   // that may not, are taken out before anything is added to a score, so that what all scores have in common does not
   // matter. With a = z + log t and b = z above, in = sum of exp a and out = sum of (1 - t) exp b:
   //

@@ -49,10 +49,13 @@ class bounded_selection {
   bounded_selection() = default;
   explicit bounded_selection(std::span<const std::int64_t> capacity)
       : pools_(capacity.size()), limit_(capacity.size()) {
+    constexpr std::size_t most = std::size_t(1) << 58;  // of 16 bytes each
     std::size_t slots = 0;
     for (std::size_t g = 0; g < groups(); ++g) {
       pools_[g].begin = slots;
       pools_[g].capacity = static_cast<std::size_t>(std::max<std::int64_t>(capacity[g], 0));
+      if (pools_[g].capacity > most || slots > most - room(pools_[g].capacity))
+        fail<value_error>("bounded_selection: the groups are to hold more rows together than memory can number");
       slots += room(pools_[g].capacity);
     }
     slots_.resize(slots);
