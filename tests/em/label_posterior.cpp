@@ -493,14 +493,14 @@ struct truth {
   }
 };
 
-// Within so many roundings: an exponential has as many as its exponent is large, a sum of logarithms likewise, and the
-// least losses are exponentials.
+// Within so many roundings: an exponential has as many as its exponent is large, a sum of logarithms likewise. A loss
+// that is next to nothing is such an exponential itself: `per_exponent` roundings more for each unit of it.
 template <class T>
-void check(const outcome<T>& got, const truth& want, double roundings) {
+void check(const outcome<T>& got, const truth& want, double roundings, double per_exponent = 0) {
   const double unit = roundings * double(std::numeric_limits<T>::epsilon());
   const double exponent = want.loss > 0 && want.loss < 1 ? -std::log(double(want.loss)) : 0;
-  CHECK(close(double(got.loss[0]), double(want.loss), unit + exponent * double(std::numeric_limits<T>::epsilon()),
-              double(std::numeric_limits<T>::min())));
+  const double of_loss = (roundings + per_exponent * exponent) * double(std::numeric_limits<T>::epsilon());
+  CHECK(close(double(got.loss[0]), double(want.loss), of_loss, double(std::numeric_limits<T>::min())));
   for (std::size_t c = 0; c < want.posterior.size(); ++c) {
     const bool posterior = close(double(got.posterior[c]), double(want.posterior[c]), 0, unit);
     const bool grad = close(double(got.grad[c]), double(want.grad[c]), 0, unit);
@@ -574,7 +574,7 @@ TEST_CASE_TEMPLATE("label_posterior: scores far apart and far from zero, in a ba
             for (index_t j = i * k; j < (i + 1) * k; ++j)
               log_t.push_back(sets ? s.mask[std::size_t(j)] != 0 ? 0 : never
                                    : std::log((long double)(s.likelihood[std::size_t(j)])));
-            check(alone, truth(std::vector<long double>(row.begin(), row.end()), log_t), 32);
+            check(alone, truth(std::vector<long double>(row.begin(), row.end()), log_t), 32, 1);
           }
         }
       }

@@ -92,7 +92,7 @@ TEST_CASE("label_audit --normalise gives the numbers of rows that were normalise
   for (std::size_t c = 0; c < 3; ++c)
     CHECK(scaled.at("thresholds")[c].get<double>() == doctest::Approx(plain.at("thresholds")[c].get<double>()));
 
-  // Sums beyond the range of a double; 2^1022 and what is a multiple of it are exact.
+  // A row whose sum is beyond the range of a double.
   for (std::int64_t c = 0; c < 3; ++c) d.at(5, c) = std::ldexp(plain_row[static_cast<std::size_t>(c)], 1024);
   d.write(folder);
   const nlohmann::json huge = report_of(folder, {"--normalise"});

@@ -44,9 +44,9 @@ TEST_CASE("bounded_selection selects the best rows, whatever part of them foreto
       for (index_t i = 0; i < part; ++i) step[oracle::at(i)] = 63 - std::min<index_t>(i, 20);
     const std::vector<std::int64_t> capacity = {1 + g.below(60)};
 
-    bounded_selection plain(capacity);
+    bounded_selection plain("f", capacity);
     offer(plain, step, 0, n);
-    bounded_selection guessed(capacity);
+    bounded_selection guessed("f", capacity);
     guessed.admit_up_to(-0.25);
     offer(guessed, step, 0, part);
     guessed.admit_as_foretold(g.unit() / 4);

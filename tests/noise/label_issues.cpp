@@ -400,7 +400,7 @@ TEST_CASE("find_label_issues refuses options outside their domain, foreign label
       for (index_t b = 0; b < 5; ++b) vast.counts(a, b) = a == b ? 1 : std::int64_t(1) << 60;
     cases::refuses<weakly::value_error>(
         [&] { weakly::label_issue_estimator(vast, vast.counts, {.compat = compatibility::cleanlab}); },
-        {"more rows together"});
+        {"label_issue_estimator: more rows", "together"});
     vast.label_counts.assign(5, 5);
     for (index_t a = 0; a < 5; ++a)
       for (index_t b = 0; b < 5; ++b) vast.counts(a, b) = 1;

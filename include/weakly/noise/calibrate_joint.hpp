@@ -44,7 +44,7 @@ std::vector<std::int64_t> joint_row_sums(std::string_view function, const matrix
   std::vector<std::int64_t> sum(static_cast<std::size_t>(k));
   for (index_t a = 0; a < k; ++a) {
     std::int64_t& total = sum[static_cast<std::size_t>(a)];
-    // No bit of any count as high as this: the sum cannot overflow, and no count is negative.
+    // Where no count is above this, the sum cannot overflow and none was negative.
     std::uint64_t bits = 0, fast_total = 0;
     for (index_t b = 0; b < k; ++b) {
       bits |= static_cast<std::uint64_t>(joint(a, b));

@@ -113,7 +113,7 @@ class label_issue_estimator {
       case issue_filter::low_self_confidence:
       case issue_filter::low_normalized_margin: {
         const std::int64_t capacity[] = {joint.off_diagonal_issues};
-        by_score_ = detail::bounded_selection(capacity);
+        by_score_ = detail::bounded_selection("label_issue_estimator", capacity);
         break;
       }
     }
@@ -250,8 +250,9 @@ class label_issue_estimator {
       pair_begin_.push_back(static_cast<index_t>(pair_class_.size()));
     };
     detail::for_each_prune_row(view(calibrated), label_counts, to_remove, counted, plan_class);
-    by_pair_ = detail::bounded_selection(pair_capacity);
-    if (options_.filter_by != issue_filter::prune_by_noise_rate) by_class_ = detail::bounded_selection(class_capacity);
+    by_pair_ = detail::bounded_selection("label_issue_estimator", pair_capacity);
+    if (options_.filter_by != issue_filter::prune_by_noise_rate)
+      by_class_ = detail::bounded_selection("label_issue_estimator", class_capacity);
     note_limits();
   }
 

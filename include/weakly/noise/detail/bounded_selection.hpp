@@ -47,7 +47,8 @@ inline void require_row_numbers(std::string_view function, index_t first_row, in
 class bounded_selection {
  public:
   bounded_selection() = default;
-  explicit bounded_selection(std::span<const std::int64_t> capacity)
+  /// Throws value_error, in the name of `function`, where all capacities together are more than memory can number.
+  bounded_selection(std::string_view function, std::span<const std::int64_t> capacity)
       : pools_(capacity.size()), limit_(capacity.size()) {
     constexpr std::size_t most = std::size_t(1) << 58;  // of 16 bytes each
     std::size_t slots = 0;
@@ -55,7 +56,8 @@ class bounded_selection {
       pools_[g].begin = slots;
       pools_[g].capacity = static_cast<std::size_t>(std::max<std::int64_t>(capacity[g], 0));
       if (pools_[g].capacity > most || slots > most - room(pools_[g].capacity))
-        fail<value_error>("bounded_selection: the groups are to hold more rows together than memory can number");
+        fail<value_error>(function,
+                          ": more rows are to be selected together than memory can number; are the counts right?");
       slots += room(pools_[g].capacity);
     }
     slots_.resize(slots);
